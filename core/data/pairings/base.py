@@ -1,0 +1,41 @@
+"""What a pairing strategy is: it decides which images meet in the alignment term."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from core.config import PairingConfig
+from core.data.store import StudyTable
+from core.data.types import Bools, Ints, Strings
+from core.registry import Registry
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The draw of one epoch, one row an anchor study.
+
+    anchor: [R] int64, study rows (a strategy that drops studies returns fewer than S; each at most once).
+    images: [R, M] int64, image rows in each slot, -1 = empty; slot 0 is never empty.
+    aligned: [R] bool: every two present slots are a positive pair.
+    kind: [R] str, what was formed ("frontal-lateral, same study", "single view", ...), for the log.
+    """
+
+    anchor: Ints
+    images: Ints
+    aligned: Bools
+    kind: Strings
+
+
+class Pairing(Protocol):
+    """A strategy, built from its config."""
+
+    def draw(self, table: StudyTable, rng: np.random.Generator) -> Pairs:
+        """Draw one epoch's images and pairs, vectorised over all studies of the split."""
+
+
+PAIRINGS: Registry[type[Pairing]] = Registry("pairing", "core.data.pairings")
+
+__all__ = ["PAIRINGS", "Pairing", "PairingConfig", "Pairs"]

@@ -1,0 +1,37 @@
+"""What a reader is: it turns a data set as it lies on disk into the manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+
+from core.config import DataConfig
+from core.registry import Registry
+
+MANIFEST_COLUMNS = ("dataset", "patient_id", "study_id", "image_id", "view", "view_raw", "path", "split", "site")
+
+
+class Reader(Protocol):
+    """A data set's reader, built as `Reader(config)`."""
+
+    def __init__(self, config: Any) -> None: ...
+
+    def identity(self) -> dict[str, Any]:
+        """What determines the data set's content: settings, and hashes of the user's tables. No paths.
+
+        Raises DataError when a table that is needed is absent.
+        """
+
+    def manifest(self, workspace: Path) -> pd.DataFrame:
+        """The manifest: a row per image with MANIFEST_COLUMNS (all str) and a float column per label.
+
+        `path` is absolute. Labels are 1, 0, -1, NaN; label columns are those not in MANIFEST_COLUMNS.
+        `workspace` is a folder of this data set's own, for a reader that makes its files (the phantom).
+        """
+
+
+READERS: Registry[type[Reader]] = Registry("data", "core.data.readers")
+
+__all__ = ["MANIFEST_COLUMNS", "READERS", "DataConfig", "Reader"]

@@ -1,0 +1,94 @@
+"""What a method is: an nn.Module that turns a batch of views into named losses and exposes an encoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from core.config import MethodConfig, ModelConfig
+from core.registry import Registry
+
+
+@dataclass
+class ViewBatch:
+    """Views of B studies, packed: only images that exist, N of them, in study order then slot order.
+
+    images: [N, 1, H, W] uint8 as loaded; float32 in [0, 1] once augmented.
+    view: [N] int64, a `View` value. study: [N] int64 in [0, B), which study of the batch an image is of.
+    pairs: [P, 2] int64, positions i < j in the packed images of each positive pair (P may be 0).
+    labels: [B, L] float32, 1 / 0 / -1 (uncertain) / NaN (not mentioned).
+    index: [B] int64, row of each study in its split's table. labelled: [B] bool, label may be used.
+    """
+
+    images: Tensor
+    view: Tensor
+    study: Tensor
+    pairs: Tensor
+    labels: Tensor
+    index: Tensor
+    labelled: Tensor
+
+    def to(self, device: torch.device) -> ViewBatch:
+        """The same batch on `device`; copies do not block."""
+        moved = {k: v.to(device, non_blocking=True) for k, v in vars(self).items()}
+        return replace(self, **moved)
+
+
+@dataclass(frozen=True)
+class MethodContext:
+    """What a method may know of its surroundings when it is built.
+
+    model: the encoder's config. size: side of an image, px. labels: names of the L labels.
+    total_steps and steps_per_epoch: length of training in optimiser steps, for schedules.
+    attention: "sdpa" | "plain".
+    """
+
+    model: ModelConfig
+    size: int
+    labels: tuple[str, ...]
+    total_steps: int
+    steps_per_epoch: int
+    attention: str
+
+
+class Method(nn.Module):
+    """Base of every method. A subclass sets `encoder` and defines `forward`.
+
+    forward(batch, step, generator) -> dict of scalar tensors. "loss" is what is minimised; the rest is
+    logged. It must not make the host wait for the device. `generator` lives on the batch's device and is
+    seeded from (seed, step), the same on all ranks.
+    """
+
+    encoder: Any
+
+    def __init__(self, config: MethodConfig, context: MethodContext) -> None:
+        super().__init__()
+        self.config, self.context = config, context
+
+    def forward(self, batch: ViewBatch, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Named losses of one batch."""
+        raise NotImplementedError
+
+    def forward_flops(self) -> dict[str, float]:
+        """Multiply-adds x 2 of one image's forward pass, by part ("encoder", "decoder", "head")."""
+        raise NotImplementedError
+
+
+class PredictsLabels(Protocol):
+    """A method with a classifier of its own (the supervised baseline)."""
+
+    def predict(self, images: Tensor, view: Tensor, study: Tensor, studies: int) -> Tensor:
+        """Logits [studies, L] of uint8 images [N, 1, H, W]."""
+
+
+class Reconstructs(Protocol):
+    """A method that paints masked patches."""
+
+    def reconstruct(self, images: Tensor, view: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """uint8 images [N, 1, H, W] -> {"input", "masked", "output"}, each [N, H, W] float32 in [0, 1]."""
+
+
+METHODS: Registry[type[Method]] = Registry("method", "core.methods")

@@ -1,0 +1,23 @@
+"""Fixtures that every room's tests share."""
+
+from __future__ import annotations
+
+import os
+
+# Before torch starts its pools: tests of many processes on few cores would otherwise wait on each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real films and DICOM files; the test is skipped where it is absent."""
+    folder = Path(os.environ.get("VIEWPAIR_SHARED_DATA", CHECKOUT.parent / "shared" / "data"))
+    if not (folder / "films" / "films.csv").exists():
+        pytest.skip(f"no real films at {folder} (set VIEWPAIR_SHARED_DATA)")
+    return folder
