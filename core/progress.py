@@ -1,0 +1,106 @@
+"""Progress of long work: a bar with the time left on a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, TextIO
+
+PLAIN_INTERVAL = 10.0
+
+
+def duration(seconds: float) -> str:
+    """`seconds` as people read it: 42s, 3m07s, 2h05m."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+class Progress:
+    """Progress of `total` units of work, written to stderr while the `with` block runs.
+
+    total: units of all the work (0 = unknown). done: units that an earlier run finished; they count towards
+    the total but not towards the speed. On a terminal a rich bar is drawn; elsewhere a plain line is written
+    every `interval` seconds and, if any was, one at the end.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        total: int,
+        unit: str = "steps",
+        *,
+        done: int = 0,
+        interval: float = PLAIN_INTERVAL,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.title, self.total, self.unit, self.done = title, total, unit, done
+        self._first, self._interval, self._clock = done, interval, clock
+        self._stream = stream or sys.stderr
+        self._bar: Any = None
+        self._task: Any = None
+        self._note = ""
+        self._wrote = False
+
+    def __enter__(self) -> Progress:
+        self._started = self._last = self._clock()
+        if self._stream.isatty():
+            self._start_bar()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        elif self._wrote:
+            self._write_line()
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        """Count `n` more units as done; `note` (such as the loss) is shown behind them."""
+        self.done += n
+        self._note = note or self._note
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self.done, note=self._note)
+        elif self._clock() - self._last >= self._interval:
+            self._write_line()
+
+    def line(self) -> str:
+        """The plain line: title, count, share, speed, time left."""
+        seconds = self._clock() - self._started
+        rate = (self.done - self._first) / seconds if seconds > 0 else 0.0
+        parts = [f"{self.title}: {self.done}/{self.total or '?'} {self.unit}"]
+        if self.total:
+            parts[0] += f" ({100 * self.done / self.total:.0f} %)"
+        if rate > 0:
+            parts.append(f"{rate:.3g}/s")
+            if self.total > self.done:
+                parts.append(f"{duration((self.total - self.done) / rate)} left")
+        return ", ".join([*parts, self._note] if self._note else parts)
+
+    def _write_line(self) -> None:
+        self._last, self._wrote = self._clock(), True
+        print(self.line(), file=self._stream, flush=True)
+
+    def _start_bar(self) -> None:
+        # rich takes long to import, and a log has no use for it
+        from rich import progress as bars
+        from rich.console import Console
+
+        self._bar = bars.Progress(
+            bars.TextColumn("{task.description}"),
+            bars.BarColumn(),
+            bars.MofNCompleteColumn(),
+            bars.TextColumn(self.unit),
+            bars.TimeRemainingColumn(),
+            bars.TextColumn("{task.fields[note]}"),
+            console=Console(file=self._stream),
+        )
+        self._task = self._bar.add_task(self.title, total=self.total or None, completed=self.done, note="")
+        self._bar.start()
