@@ -21,6 +21,10 @@ class ViewBatch:
     pairs: [P, 2] int64, positions i < j in the packed images of each positive pair (P may be 0).
     labels: [B, L] float32, 1 / 0 / -1 (uncertain) / NaN (not mentioned).
     index: [B] int64, row of each study in its split's table. labelled: [B] bool, label may be used.
+    slot: [N] int64, where an image stands in the GLOBAL batch's grid of studies x view slots
+    (study * M + slot), and `slots` that grid's size: randomness is drawn for the grid and picked by slot,
+    so that it does not depend on the number of processes.
+    images_per_rank, pairs_per_rank: N and P of every process, so that a gather needs no second message.
     """
 
     images: Tensor
@@ -30,10 +34,14 @@ class ViewBatch:
     labels: Tensor
     index: Tensor
     labelled: Tensor
+    slot: Tensor
+    slots: int
+    images_per_rank: tuple[int, ...]
+    pairs_per_rank: tuple[int, ...]
 
     def to(self, device: torch.device) -> ViewBatch:
         """The same batch on `device`; copies do not block."""
-        moved = {k: v.to(device, non_blocking=True) for k, v in vars(self).items()}
+        moved = {k: v.to(device, non_blocking=True) for k, v in vars(self).items() if isinstance(v, Tensor)}
         return replace(self, **moved)
 
 
