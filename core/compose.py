@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+from collections.abc import Iterator
 from dataclasses import field as dataclass_field
 from dataclasses import make_dataclass
 from pathlib import Path
@@ -19,8 +22,11 @@ from core.config import TrialConfig
 from core.errors import ConfigError, did_you_mean
 
 CONF = Path(__file__).parent / "conf"
+HIDDEN_GROUPS = ("evaluation", "evaluation_config")
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
 
 
+@functools.cache
 def evaluation_config() -> type:
     """The `evaluation` node: what to run, and one sub-node for every registered evaluation."""
     from core.evaluation.base import EVALUATIONS
@@ -44,57 +50,103 @@ def register_all() -> None:
     store.store(group="evaluation", name="schema", node=evaluation_config())
 
 
+def start_hydra() -> None:
+    """Point Hydra at core/conf, once a process (starting it anew costs as much as a composition)."""
+    register_all()
+    if not GlobalHydra.instance().is_initialized():
+        initialize_config_dir(version_base="1.3", config_dir=str(CONF))
+
+
 def compose(overrides: list[str], primary: str = "trial") -> DictConfig:
     """Compose the primary config with Hydra overrides.
 
     Raises ConfigError for an override that does not parse, an unknown key, option or type; the message
     names the override at fault and the nearest right ones.
     """
-    register_all()
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        try:
-            return hydra_compose(primary, overrides=list(overrides))
-        except (HydraException, OmegaConfBaseException) as error:
-            raise explain(overrides, primary, error) from error
+    start_hydra()
+    try:
+        return hydra_compose(primary, overrides=list(overrides))
+    except COMPOSITION_ERRORS as error:
+        raise explain(overrides, primary, error) from error
+
+
+def options() -> dict[str, list[str]]:
+    """Every config group a user may choose from, with its options."""
+    start_hydra()
+    loader = GlobalHydra.instance().config_loader()
+    groups = sorted(set(loader.list_groups("")) - set(HIDDEN_GROUPS))
+    return {group: sorted(set(loader.get_group_options(group))) for group in groups}
+
+
+def override_text(key: str, value: Any) -> str:
+    """`key=value` in Hydra's grammar, for a bool, number, text, None or a list of these."""
+    return f"{key}={_value_text(value)}"
+
+
+def _value_text(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(_value_text(v) for v in value) + "]"
+    if isinstance(value, str) and not value.replace("_", "").replace(".", "").isalnum():
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return str(value)
 
 
 def explain(overrides: list[str], primary: str, error: Exception) -> ConfigError:
     """The message for a composition that failed: finds the override at fault and what is near it."""
-    groups: dict[str, list[str]] = {}
-    loader = GlobalHydra.instance().config_loader()
-    for group in loader.list_groups(""):
-        groups[group] = [o for o in loader.get_group_options(group) if o != "schema"]
+    groups = options()
     kept: list[str] = []
-    for override in overrides:
+    for override in sorted(overrides, key=lambda o: _split(o)[0] not in groups):
         try:
             hydra_compose(primary, overrides=[*kept, override])
             kept.append(override)
-        except (HydraException, OmegaConfBaseException) as found:
+        except COMPOSITION_ERRORS as found:
             return _explain_one(override, groups, hydra_compose(primary, overrides=kept), found)
-    return ConfigError(str(error).split("\n")[0])
+    return ConfigError(_first_line(error))
+
+
+def _split(override: str) -> tuple[str, str]:
+    key, _, value = override.lstrip("+~").partition("=")
+    return key, value
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error.__cause__ or error).split("\n")[0]
 
 
 def _explain_one(override: str, groups: dict[str, list[str]], composed: DictConfig, error: Exception) -> ConfigError:
+    key, value = _split(override)
+    known = list(known_keys(OmegaConf.to_container(composed)))
     if "=" not in override:
-        return ConfigError(f"{override!r} is not an override", "write key=value, such as seed=1")
-    key, value = override.lstrip("+~").split("=", 1)
-    known = _keys(OmegaConf.to_container(composed))
+        near = did_you_mean(override, [*known, *groups]) if override.isidentifier() else ""
+        return ConfigError(f"{override!r} is not an override", f"write key=value, such as seed=1; {near}".rstrip("; "))
     if key in groups and value not in groups[key]:
         return ConfigError(f"{override}: {key} has no option {value!r}", did_you_mean(value, groups[key]))
     if key not in known and key not in groups:
-        return ConfigError(f"{override}: there is no key {key!r}", did_you_mean(key, [*known, *groups]))
-    cause = str(error.__cause__ or error).split("\n")[0]
-    return ConfigError(f"{override}: {cause}", f"it is {OmegaConf.select(composed, key)!r} by default")
+        return ConfigError(f"{override}: there is no key {key!r}", nearest_key(key, known, groups))
+    cause, default = _first_line(error), OmegaConf.select(composed, key)
+    return ConfigError(f"{override}: {cause}", f"{key} is {default!r} by default")
 
 
-def _keys(node: Any, prefix: str = "") -> list[str]:
-    if not isinstance(node, dict):
-        return []
-    found = []
-    for name, child in node.items():
-        found += [prefix + str(name), *_keys(child, f"{prefix}{name}.")]
-    return found
+def nearest_key(key: str, known: list[str], groups: dict[str, list[str]]) -> str:
+    """The hint for a key that does not exist: near keys, those inside the same node first."""
+    parent = key.rpartition(".")[0]
+    inside = [k for k in known if parent and k.startswith(f"{parent}.") and k.count(".") == key.count(".")]
+    if inside:
+        return did_you_mean(key, inside)
+    same_name = [k for k in known if k.rpartition(".")[2] == key.rpartition(".")[2]]
+    return did_you_mean(key, same_name or [*known, *groups])
+
+
+def known_keys(node: Any, prefix: str = "") -> Iterator[str]:
+    """Every dotted key of nested plain dicts, inner nodes included."""
+    if isinstance(node, dict):
+        for name, child in node.items():
+            yield f"{prefix}{name}"
+            yield from known_keys(child, f"{prefix}{name}.")
 
 
 def to_trial(config: DictConfig) -> TrialConfig:
@@ -107,10 +159,18 @@ def to_trial(config: DictConfig) -> TrialConfig:
     return trial
 
 
+@functools.cache
+def _composed(choices: tuple[str, ...]) -> DictConfig:
+    return compose(list(choices))
+
+
 def trial_from_dict(saved: dict[str, Any]) -> TrialConfig:
-    """The typed object of a trial config that was saved as plain JSON (a trial's config.json)."""
-    overrides = [f"{group}={saved[group]['name']}" for group in ("data", "pairing", "method", "engine")]
-    composed = compose(overrides)
+    """The typed object of a trial config that was saved as plain JSON (a trial's config.json).
+
+    Raises ConfigError that names the first key which this version does not have.
+    """
+    choices = tuple(f"{group}={saved[group]['name']}" for group in ("data", "pairing", "method", "engine"))
+    composed = copy.deepcopy(_composed(choices))
     OmegaConf.set_struct(composed, True)
     try:
         return to_trial(OmegaConf.merge(composed, saved))  # type: ignore[arg-type]

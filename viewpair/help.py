@@ -1,0 +1,52 @@
+"""The text of `viewpair VERB --help`: usage, examples, groups with their options, every key with its line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from viewpair.cli import Command
+
+
+def describe(verb: str, command: Command, arguments: argparse.Namespace) -> str:
+    """Help of one verb. Keys are those of the config as the given overrides compose it."""
+    from core.compose import options, to_trial
+    from viewpair.cli import configure
+
+    trial = to_trial(configure(command, arguments.overrides))
+    parts = [f"usage: viewpair {verb} [flags] [key=value ...]", "", command.LINE, ""]
+    parts += _section("examples", [f"viewpair {line}" for line in getattr(command, "EXAMPLES", ())])
+    parts += _section("flags", _flags(arguments.parser))
+    parts += _section("groups (group=option)", [f"{g:<12} {' | '.join(names)}" for g, names in options().items()])
+    parts += _section("keys (as composed; add overrides before --help to see another method's)", _rows(trial))
+    return "\n".join(parts)
+
+
+def _section(title: str, lines: list[str]) -> list[str]:
+    return [f"{title}:", *(f"  {line}" for line in lines), ""] if lines else []
+
+
+def _flags(parser: argparse.ArgumentParser) -> list[str]:
+    found = [(", ".join(a.option_strings), a.help or "") for a in parser._actions if a.option_strings]
+    return [f"{flags:<20} {line}" for flags, line in found]
+
+
+def _rows(config: Any) -> list[str]:
+    from core.compose import override_text
+
+    rows = [(override_text(key, value), line) for key, value, line in document_tree(config)]
+    width = min(44, max(len(key) for key, _ in rows))
+    return [f"{key:<{width}}  {line}" for key, line in rows]
+
+
+def document_tree(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    """(dotted key, value, line) of every setting of a config object, its sub-configs included."""
+    for item in fields(config):
+        value = getattr(config, item.name)
+        if is_dataclass(value):
+            yield from document_tree(value, f"{prefix}{item.name}.")
+        else:
+            yield prefix + item.name, value, str(item.metadata.get("line", ""))
