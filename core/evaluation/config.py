@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.config import setting
-from core.errors import check_choice
+from core.errors import check_choice, check_range, require
+
+LABEL_POLICIES = ("zeros", "ones", "ignore")
 
 
 @dataclass
@@ -13,10 +15,23 @@ class EvaluationConfig:
     """What is measured on a trained encoder, and how labels and features are read."""
 
     run: list[str] = setting(["probe", "knn", "retrieval", "rank", "head", "gallery"], "which evaluations to run")
-    label_policy: str = setting("zeros", "uncertain and missing labels: zeros | ones | ignore")
+    label_policy: str = setting(
+        "zeros", "uncertain and missing labels: zeros (both 0) | ones (uncertain 1, missing 0) | ignore (both left out)"
+    )
     pool: str = setting("cls", "an image's feature: cls | mean (of patch tokens)")
     batch_size: int = setting(256, "images per forward pass when features are computed")
 
     def __post_init__(self) -> None:
-        check_choice("evaluation.label_policy", self.label_policy, ("zeros", "ones", "ignore"))
+        from core.evaluation.base import EVALUATIONS
+
+        require(bool(self.run), "evaluation.run is empty", "name at least one: " + ", ".join(EVALUATIONS.names()))
+        for name in self.run:
+            check_choice("evaluation.run", name, EVALUATIONS.names())
+        require(
+            len(set(self.run)) == len(self.run),
+            f"evaluation.run={self.run} names an evaluation twice",
+            "name each evaluation once",
+        )
+        check_choice("evaluation.label_policy", self.label_policy, LABEL_POLICIES)
         check_choice("evaluation.pool", self.pool, ("cls", "mean"))
+        check_range("evaluation.batch_size", self.batch_size, 1, 1_000_000)

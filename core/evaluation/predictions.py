@@ -1,0 +1,41 @@
+"""Predictions per study as one table, so that later statistics need no re-run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from core.data.store import StudyTable
+from core.data.types import Floats, Ints
+
+KEYS = ("evaluation", "label_fraction", "draw", "view", "study_id", "patient_id")
+
+
+def prediction_frame(
+    evaluation: str,
+    table: StudyTable,
+    rows: Ints,
+    truth: Floats,
+    probability: Floats,
+    *,
+    label_fraction: float,
+    draw: int = 0,
+    view: str = "study",
+) -> pd.DataFrame:
+    """A row per study row in `rows` [R], columns as `Evaluated` says.
+
+    truth: [R, L] 1, 0, NaN under the label policy. probability: [R, L], NaN = no prediction.
+    """
+    keys = (evaluation, label_fraction, draw, view, table.study_ids[rows], table.patient_ids[rows])
+    columns: dict[str, Any] = dict(zip(KEYS, keys, strict=True))
+    for index, label in enumerate(table.label_names):
+        columns[f"p:{label}"] = probability[:, index].astype("float32")
+        columns[f"y:{label}"] = truth[:, index].astype("float32")
+    return pd.DataFrame(columns)
+
+
+def stack(frames: Sequence[pd.DataFrame]) -> pd.DataFrame | None:
+    """All frames below each other, or None when there are none."""
+    return pd.concat(frames, ignore_index=True) if frames else None
