@@ -73,6 +73,9 @@ class MethodConfig:
 
     name: str = setting("", "which method (see core/methods)")
 
+    def check_trial(self, trial: TrialConfig) -> None:
+        """Raise ConfigError where this method cannot work with the rest of the trial's config."""
+
 
 @dataclass
 class ModelConfig:
@@ -87,16 +90,27 @@ class ModelConfig:
     qk_norm: bool = setting(True, "normalise queries and keys (arXiv 2507.02987 code)")
     positions: str = setting("learned", "patch positions: learned | sincos (fixed 2-D)")
     view_embedding: bool = setting(True, "add a learned view-type embedding to patch tokens")
+    decoder_width: int = setting(0, "the decoder's token width (masked autoencoders); 0 = the encoder's")
+    decoder_depth: int = setting(4, "the decoder's blocks (arXiv 2507.02987 code: 4; He et al. 2021: 8)")
+    decoder_heads: int = setting(0, "the decoder's attention heads; 0 = the encoder's")
 
     def __post_init__(self) -> None:
         check_range("model.patch", self.patch, 1, 256)
         check_range("model.depth", self.depth, 1, 200)
         check_range("model.heads", self.heads, 1, 256)
+        check_range("model.decoder_depth", self.decoder_depth, 1, 200)
         check_choice("model.positions", self.positions, ("learned", "sincos"))
         require(
             self.width % self.heads == 0,
             f"model.width={self.width} is no multiple of model.heads={self.heads}",
             "choose heads that divide the width",
+        )
+        decoder = self.decoder_width or self.width
+        heads = self.decoder_heads or self.heads
+        require(
+            decoder % heads == 0,
+            f"the decoder's width {decoder} is no multiple of its {heads} heads",
+            "set model.decoder_width and model.decoder_heads to fit",
         )
         require(
             self.positions != "sincos" or self.width % 4 == 0,
@@ -110,7 +124,7 @@ class OptimConfig:
     """Optimiser and its schedule."""
 
     name: str = setting("adamw", "which optimiser: adamw | lars")
-    base_lr: float = setting(1.2e-4, "learning rate at a global batch of 256 images; scaled linearly")
+    base_lr: float = setting(1.2e-4, "learning rate at a global batch of 256 studies; scaled linearly")
     weight_decay: float = setting(0.05, "weight decay")
     betas: list[float] = setting([0.9, 0.999], "AdamW's betas")
     momentum: float = setting(0.9, "LARS' momentum")
@@ -239,3 +253,5 @@ class TrialConfig:
             f"model.patch={self.model.patch} does not divide data.size={getattr(self.data, 'size', None)}",
             "choose a patch that divides the image's side",
         )
+        if self.method is not None:
+            self.method.check_trial(self)

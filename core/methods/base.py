@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from core.config import MethodConfig, ModelConfig
+from core.data.store import StudyTable
+from core.data.types import Bools
 from core.registry import Registry
 
 
@@ -41,7 +44,9 @@ class ViewBatch:
 
     def to(self, device: torch.device) -> ViewBatch:
         """The same batch on `device`; copies do not block."""
-        moved = {k: v.to(device, non_blocking=True) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        moved: dict[str, Any] = {
+            k: v.to(device, non_blocking=True) for k, v in vars(self).items() if isinstance(v, Tensor)
+        }
         return replace(self, **moved)
 
 
@@ -79,6 +84,10 @@ class Method(nn.Module):
     def forward(self, batch: ViewBatch, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Named losses of one batch."""
         raise NotImplementedError
+
+    def train_studies(self, table: StudyTable, seed: int) -> Bools:
+        """[S] bool: the studies of the training split that this method trains on (all, unless it says less)."""
+        return np.ones(table.n_studies, dtype=np.bool_)
 
     def forward_flops(self) -> dict[str, float]:
         """Multiply-adds x 2 of one image's forward pass, by part ("encoder", "decoder", "head")."""

@@ -1,0 +1,71 @@
+"""What makes a trial that trial: hashes of what changes its result, and the version of the code."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from core.compose import trial_to_dict
+from core.config import TrialConfig
+from core.data.build import data_key
+from core.io import canonical_hash
+
+RESULT_FIELDS = ("augment", "pairing", "method", "model", "optim", "train", "seed")
+
+
+def result_config(config: TrialConfig) -> dict[str, Any]:
+    """The part of a trial's config that changes its result: never engine, runtime, paths or evaluation."""
+    plain = trial_to_dict(config)
+    chosen = {name: plain[name] for name in RESULT_FIELDS}
+    return {**chosen, "data": data_key(config.data), "loader.backend": config.loader.backend}
+
+
+def trial_id(config: TrialConfig) -> str:
+    """16 hex digits of the hash of everything that changes the trial's result."""
+    return canonical_hash(result_config(config), 16)
+
+
+def evaluation_key(config: TrialConfig) -> str:
+    """8 hex digits of the hash of the evaluation's settings."""
+    return canonical_hash(OmegaConf.to_container(OmegaConf.structured(config.evaluation)), 8)
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dicts as one dict with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def differences(saved: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """'field: saved -> wanted' for every field in which two nested configs differ."""
+    before, after = flatten(saved), flatten(wanted)
+    return [
+        f"{key}: {before.get(key, 'absent')} -> {after.get(key, 'absent')}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key, "absent") != after.get(key, "absent")
+    ]
+
+
+@functools.cache
+def code_version() -> str:
+    """The commit of the checkout, with "+changes" where files differ from it; "unknown" outside git."""
+    root = Path(__file__).resolve().parents[1]
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True).stdout
+
+    try:
+        commit = git("rev-parse", "HEAD").strip()[:12]
+        changed = git("status", "--porcelain", "--untracked-files=no").strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return commit + ("+changes" if changed else "")

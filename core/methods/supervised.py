@@ -1,0 +1,84 @@
+"""The supervised baseline: the same encoder from scratch, binary cross-entropy over the labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from core import distributed
+from core.config import MethodConfig, setting
+from core.data.fractions import label_subset
+from core.data.store import StudyTable
+from core.data.types import Bools
+from core.errors import check_choice, check_range
+from core.methods.base import METHODS, Method, MethodContext, ViewBatch
+from core.models.vit import ViewEncoder, normalise
+
+
+@dataclass
+class SupervisedConfig(MethodConfig):
+    """Settings of the supervised baseline."""
+
+    name: str = setting("supervised", "method")
+    label_fraction: float = setting(1.0, "share of the training patients whose labels are used, in (0, 1]")
+    label_policy: str = setting("zeros", "uncertain and missing labels in training: zeros | ones | ignore")
+
+    def __post_init__(self) -> None:
+        check_range("method.label_fraction", self.label_fraction, 0, 1, open_low=True)
+        check_choice("method.label_policy", self.label_policy, ("zeros", "ones", "ignore"))
+
+
+def policy_targets(labels: Tensor, policy: str) -> tuple[Tensor, Tensor]:
+    """labels [B, L] of 1 / 0 / -1 / NaN -> (targets in {0, 1}, used bool) under a label policy."""
+    unclear = labels.isnan() | (labels < 0)
+    filled = torch.where(unclear, torch.full_like(labels, float(policy == "ones")), labels)
+    return filled, ~unclear if policy == "ignore" else torch.ones_like(unclear)
+
+
+@METHODS.register("supervised", config=SupervisedConfig, overrides={"pairing": "none", "optim": "supervised"})
+class Supervised(Method):
+    """Supervised from scratch: mean of the logits over a study's views, BCE over its labels."""
+
+    config: SupervisedConfig
+
+    def __init__(self, config: SupervisedConfig, context: MethodContext) -> None:
+        super().__init__(config, context)
+        self.encoder = ViewEncoder(context.model, context.size, context.attention)
+        self.head = nn.Linear(context.model.width, len(context.labels))
+        nn.init.zeros_(self.head.bias)
+        nn.init.normal_(self.head.weight, std=0.01)
+
+    def train_studies(self, table: StudyTable, seed: int) -> Bools:
+        """The studies whose labels may be used: a label fraction by patient, its draw numbered by the seed."""
+        return label_subset(table.patient_ids, self.config.label_fraction, seed)
+
+    def study_logits(self, images: Tensor, view: Tensor, study: Tensor, studies: int) -> Tensor:
+        """Normalised images [N, 1, H, W] of `studies` studies -> [studies, L], mean over existing views."""
+        logits = self.head(self.encoder(images, view)[:, 0]).float()
+        total = logits.new_zeros(studies, logits.shape[1]).index_add(0, study, logits)
+        count = logits.new_zeros(studies).index_add(0, study, torch.ones_like(logits[:, 0]))
+        return total / count.clamp(min=1)[:, None]
+
+    @torch.no_grad()
+    def predict(self, images: Tensor, view: Tensor, study: Tensor, studies: int) -> Tensor:
+        """Logits [studies, L] of uint8 images [N, 1, H, W]."""
+        return self.study_logits(normalise(images), view, study, studies)
+
+    def forward(self, batch: ViewBatch, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Loss "loss": mean binary cross-entropy over the used labels of all ranks."""
+        logits = self.study_logits(normalise(batch.images), batch.view, batch.study, len(batch.labels))
+        target, used = policy_targets(batch.labels, self.config.label_policy)
+        used = used & batch.labelled[:, None]
+        entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+        count = distributed.sum_over_ranks(used.float().sum()).clamp(min=1)
+        return {"loss": (entropy * used).sum() / count * distributed.world_size()}
+
+    def forward_flops(self) -> dict[str, float]:
+        """Floating-point operations of one image's forward pass, by part."""
+        return {
+            "encoder": self.encoder.flops(self.encoder.tokens),
+            "head": 2.0 * self.encoder.width * len(self.context.labels),
+        }

@@ -1,0 +1,64 @@
+"""The decoder of masked autoencoders: paints hidden patches from the visible tokens.
+
+Blocks see all positions (He et al. 2021, section 3); the output head runs on hidden tokens only.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from core.config import ModelConfig
+from core.data.types import View
+from core.models.vit import block_flops, build_blocks, gather_tokens, init_linear, sincos_positions
+
+
+class PatchDecoder(nn.Module):
+    """Decoder from [N, 1 + K, D] encoder tokens to the pixels of the hidden patches.
+
+    Learned (or sine-cosine) positions for CLS + patches; the view-type embedding is added to every token
+    (arXiv 2507.02987, code).
+    """
+
+    def __init__(self, config: ModelConfig, patches: int, attention: str) -> None:
+        super().__init__()
+        from timm.layers import LayerNorm
+
+        self.model_config, self.patches = config, patches
+        width = config.decoder_width or config.width
+        heads = config.decoder_heads or config.heads
+        self.width = width
+        self.project = nn.Linear(config.width, width) if width != config.width else nn.Identity()
+        self.mask_token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
+        self.cls_position = nn.Parameter(torch.zeros(1, 1, width))
+        self.pos_embed = self._positions(config, width)
+        self.view_embed = nn.Parameter(torch.randn(len(View), width) * 0.02) if config.view_embedding else None
+        self.blocks = build_blocks(width, config.decoder_depth, heads, config.mlp_ratio, config.qk_norm, attention)
+        self.norm = LayerNorm(width, eps=1e-6)
+        self.head = nn.Linear(width, config.patch**2)
+        init_linear(self)
+
+    def _positions(self, config: ModelConfig, width: int) -> nn.Parameter:
+        if config.positions == "sincos":
+            return nn.Parameter(sincos_positions(width, int(self.patches**0.5)), requires_grad=False)
+        return nn.Parameter(nn.init.trunc_normal_(torch.empty(1, self.patches, width), std=0.02))
+
+    def forward(self, tokens: Tensor, keep: Tensor, hidden: Tensor, view: Tensor) -> Tensor:
+        """tokens [N, 1 + K, D], keep [N, K], hidden [N, T - K], view [N] -> pixels [N, T - K, patch * patch]."""
+        tokens = self.project(tokens)
+        positions = self.pos_embed.expand(len(tokens), -1, -1)
+        visible = tokens[:, 1:] + gather_tokens(positions, keep)
+        masked = self.mask_token + gather_tokens(positions, hidden)
+        # Attention ignores order, so hidden tokens simply follow the visible ones: no un-shuffling is needed.
+        sequence = torch.cat([tokens[:, :1] + self.cls_position, visible, masked.to(visible.dtype)], dim=1)
+        if self.view_embed is not None:
+            sequence = sequence + self.view_embed[view].unsqueeze(1)
+        decoded = self.blocks(sequence)[:, 1 + keep.shape[1] :]
+        return self.head(self.norm(decoded))
+
+    def flops(self, visible: int) -> float:
+        """Floating-point operations of one image's forward pass with `visible` visible patches."""
+        config, tokens = self.model_config, self.patches + 1
+        project = 2 * (visible + 1) * config.width * self.width if self.width != config.width else 0
+        head = 2 * (self.patches - visible) * self.width * config.patch**2
+        return project + head + config.decoder_depth * block_flops(tokens, self.width, config.mlp_ratio)

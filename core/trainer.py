@@ -1,0 +1,298 @@
+"""One trial's training: from a config and a built data set to a trained method on disk.
+
+A run killed at any step and started again goes on from its last checkpoint and ends with the same bytes on
+the same machine: order, pairs, augmentation and masks are functions of (seed, step) alone.
+"""
+
+from __future__ import annotations
+
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core import checkpoint, telemetry
+from core.compose import trial_to_dict
+from core.config import TrialConfig
+from core.data.augment import augment
+from core.data.loader import Loader, make_loader
+from core.data.pairings.base import PAIRINGS
+from core.data.store import StudyStore, StudyTable
+from core.data.types import Bools
+from core.engines.base import ENGINES, Engine
+from core.errors import ConfigError, NonFiniteLossError
+from core.export import export_encoder, load_method_weights, save_method
+from core.identity import code_version, differences, result_config, trial_id
+from core.io import read_json, write_json
+from core.methods.base import METHODS, Method, MethodContext, ViewBatch
+from core.schedules import learning_rate
+
+OnStep = Callable[[int, int], None]
+MODEL_FILE = "model.safetensors"
+
+# Two streams of random numbers a step: adding a draw to one must not shift the other.
+AUGMENT_STREAM, METHOD_STREAM = 0, 1
+
+
+def pick_device(name: str) -> torch.device:
+    """ "auto" is CUDA where there is one. Raises ConfigError for cuda on a machine without."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("runtime.device=cuda, but torch sees no CUDA device", "use runtime.device=cpu or auto")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def step_generator(device: torch.device, seed: int, step: int, stream: int) -> torch.Generator:
+    """A generator on `device` that depends on (seed, step, stream) alone."""
+    words = np.random.SeedSequence([seed, step, stream]).generate_state(2, np.uint32)
+    return torch.Generator(device).manual_seed((int(words[0]) << 31) ^ int(words[1]))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Lengths of a run in optimiser steps; an epoch is one pass over all training studies."""
+
+    total: int
+    per_epoch: int
+    warmup: float
+    peak_lr: float
+
+
+def plan(config: TrialConfig, table: StudyTable) -> Plan:
+    """How long a trial trains. A method that sees fewer studies still takes as many steps as one that sees all."""
+    batch = min(config.train.batch_size, table.n_studies)
+    per_epoch = max(1, table.n_studies // batch)
+    return Plan(
+        total=per_epoch * config.train.epochs,
+        per_epoch=per_epoch,
+        warmup=config.optim.warmup_epochs * per_epoch,
+        peak_lr=config.optim.base_lr * config.train.batch_size / 256,
+    )
+
+
+def build_method(config: TrialConfig, store: StudyStore, device: torch.device) -> Method:
+    """The method with fresh weights, drawn from the trial's seed."""
+    lengths = plan(config, store.splits["train"])
+    attention = config.runtime.attention
+    if attention == "auto":
+        # Measured: on the CPU, bf16 with the fused kernel is 3-8 times slower than plain matrix products.
+        attention = "sdpa" if device.type == "cuda" else "plain"
+    context = MethodContext(config.model, store.size, store.label_names, lengths.total, lengths.per_epoch, attention)
+    torch.manual_seed(config.seed)
+    method: Method = METHODS.build(config.method, context)
+    return method
+
+
+def load_method(config: TrialConfig, store: StudyStore, folder: Path, device: torch.device) -> Method:
+    """The trained method of a trial's folder, in evaluation mode."""
+    method = build_method(config, store, device)
+    load_method_weights(folder / MODEL_FILE, method)
+    return method.to(device).eval()
+
+
+def training_loader(config: TrialConfig, table: StudyTable, studies: Bools, engine: Engine) -> Any:
+    """The batches of a trial: studies of the training split that its method may see."""
+    return make_loader(
+        table.subset(studies),
+        PAIRINGS.build(config.pairing),
+        config.loader,
+        seed=config.seed,
+        batch_size=config.train.batch_size,
+        rank=engine.rank,
+        world_size=engine.world_size,
+    )
+
+
+def write_config(config: TrialConfig, store: StudyStore, folder: Path) -> None:
+    """config.json before step 0. Raises ConfigError, naming the fields, when the folder is another trial's."""
+    path, wanted = folder / "config.json", result_config(config)
+    if path.exists():
+        fields = differences(read_json(path)["result_config"], wanted)
+        if fields:
+            raise ConfigError(
+                f"{folder} holds a run of another config: " + "; ".join(fields),
+                "choose another folder, or go back to that config",
+            )
+        return
+    record = {
+        "trial": trial_id(config),
+        "seed": config.seed,
+        "config": trial_to_dict(config),
+        "result_config": wanted,
+        "code": code_version(),
+        "data_fingerprint": store.fingerprint,
+    }
+    write_json(path, record)
+
+
+class Run:
+    """One trial being trained: the engine, where it stands, and what it has cost."""
+
+    def __init__(self, config: TrialConfig, store: StudyStore, folder: Path) -> None:
+        self.config, self.store, self.folder = config, store, folder
+        self.table = store.splits["train"]
+        self.plan = plan(config, self.table)
+        device = pick_device(config.runtime.device)
+        self.engine: Engine = ENGINES.build(config.engine, device)
+        method = build_method(config, store, self.engine.device)
+        studies = method.train_studies(self.table, config.seed)
+        self.loader: Loader = training_loader(config, self.table, studies, self.engine)
+        self.flops = method.forward_flops()
+        self.parameters = sum(p.numel() for p in method.parameters())
+        self.engine.prepare(method, config.optim, config.train)
+        if config.runtime.compile:
+            for part in method.children():
+                part.compile()
+        self.peak = telemetry.peak_tflops(config.runtime, self.engine.device, config.train.precision)
+        self.meter, self.start = telemetry.Meter(), 0
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where this run's checkpoints lie."""
+        return self.folder / "checkpoints"
+
+    def resume(self) -> None:
+        """Go back to the newest checkpoint that verifies, if there is one."""
+        found = checkpoint.latest(self.checkpoints)
+        if found is None:
+            return
+        self.start, state = found
+        self.engine.load_state_dict(state["engine"])
+        torch.set_rng_state(state["rng"])
+        self.meter = telemetry.Meter(**state["meter"])
+        lost = [r for r in telemetry.read_telemetry(self.folder / "telemetry.jsonl") if r["step"] >= self.start]
+        if lost:
+            self.meter.wasted_seconds += max(0.0, lost[-1]["seconds"] - self.meter.seconds)
+
+    def save(self, step: int) -> None:
+        """Checkpoint: `step` optimiser steps are done."""
+        state = {"engine": self.engine.state_dict(), "rng": torch.get_rng_state(), "meter": asdict(self.meter)}
+        if self.engine.rank == 0:
+            checkpoint.save(self.checkpoints, step, state, self.config.runtime.keep_checkpoints)
+
+    def batches(self) -> Iterator[ViewBatch]:
+        """Batches from where the run stands; the time spent waiting for them is metered."""
+        source = iter(self.loader.batches(self.start, self.plan.total))
+        while True:
+            began = time.perf_counter()
+            batch = next(source, None)
+            self.meter.data_wait_seconds += time.perf_counter() - began
+            if batch is None:
+                return
+            yield batch
+
+    def train_step(self, batch: ViewBatch, step: int) -> dict[str, Tensor]:
+        """One optimiser step on one batch."""
+        device, seed = self.engine.device, self.config.seed
+        views = augment(batch.to(device), self.config.augment, step_generator(device, seed, step, AUGMENT_STREAM))
+        plan = self.plan
+        lr = learning_rate(plan.peak_lr, step, plan.warmup, plan.total, self.config.optim.final_lr_fraction)
+        losses = self.engine.step(views, step, lr, step_generator(device, seed, step, METHOD_STREAM))
+        self.meter.images += sum(batch.images_per_rank)
+        return losses
+
+    def check_finite(self) -> None:
+        """Raise NonFiniteLossError, with the step and its studies, once a loss was not finite."""
+        bad = self.engine.first_bad_step()
+        if bad < 0:
+            return
+        batch = next(iter(self.loader.batches(bad, bad + 1)))
+        studies = self.loader.study_ids(batch)
+        if self.engine.rank == 0:
+            checkpoint.save(self.folder / "non_finite", bad, {"engine": self.engine.state_dict()}, keep=1)
+            write_json(self.folder / "non_finite" / "batch.json", {"step": bad, "study_ids": studies})
+        raise NonFiniteLossError(
+            f"the loss of step {bad} is not finite; its studies: {', '.join(studies[:8])}"
+            + (f" and {len(studies) - 8} more" if len(studies) > 8 else ""),
+            f"the weights before that step and all study ids are in {self.folder / 'non_finite'}; "
+            "try a lower optim.base_lr or train.precision=fp32",
+        )
+
+    def record(self, step: int, losses: dict[str, Tensor], lr: float) -> dict[str, Any]:
+        """One telemetry record; reading the losses waits for the device."""
+        values = {name: float(value) for name, value in losses.items()}
+        rates = telemetry.throughput(self.meter, sum(self.flops.values()), self.peak, self.engine.world_size)
+        return {
+            "step": step,
+            "epoch": step / self.plan.per_epoch,
+            "seconds": self.meter.seconds,
+            "lr": lr,
+            **values,
+            **rates,
+            "peak_memory_bytes": telemetry.peak_memory(self.engine.device),
+        }
+
+    def loop(self, on_step: OnStep | None) -> None:
+        """All steps from where the run stands to the end."""
+        runtime, plan = self.config.runtime, self.plan
+        board = runtime.tensorboard and self.engine.rank == 0
+        with telemetry.Telemetry(self.folder, self.start, board) as log:
+            mark, step = time.perf_counter(), self.start
+            for step, batch in enumerate(self.batches(), self.start):
+                losses = self.train_step(batch, step)
+                now = time.perf_counter()
+                self.meter.seconds, mark = self.meter.seconds + now - mark, now
+                last = step + 1 == plan.total
+                if last or (step + 1) % runtime.log_every == 0:
+                    self.check_finite()
+                    lr = learning_rate(plan.peak_lr, step, plan.warmup, plan.total, self.config.optim.final_lr_fraction)
+                    log.write(self.record(step, losses, lr))
+                if not last and runtime.checkpoint_every and (step + 1) % runtime.checkpoint_every == 0:
+                    self.check_finite()
+                    self.save(step + 1)
+                if on_step is not None:
+                    on_step(step + 1, plan.total)
+
+    def cost(self) -> dict[str, Any]:
+        """What the run cost, all resumes included."""
+        hours = (self.meter.seconds + self.meter.wasted_seconds) * self.engine.world_size / 3600
+        device = self.engine.device
+        rates = telemetry.throughput(self.meter, sum(self.flops.values()), self.peak, self.engine.world_size)
+        pairs = self.loader.pair_counts(0) if self.plan.total else {}
+        return {
+            **asdict(self.meter),
+            **rates,
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+            "device_hours": hours,
+            "cost": hours * self.config.runtime.cost_per_hour,
+            "peak_memory_bytes": telemetry.peak_memory(device),
+            "peak_tflops": self.peak,
+            "parameters": self.parameters,
+            "encoder_flops": self.flops.get("encoder", 0.0),
+            "decoder_flops": sum(v for k, v in self.flops.items() if k != "encoder"),
+            "steps": self.plan.total,
+            "pairs": pairs,
+        }
+
+    def finish(self) -> None:
+        """Write cost, exported encoders and, last, the method's weights; then drop the checkpoints."""
+        method = self.engine.method()
+        telemetry.write_cost(self.folder, self.cost())
+        export_encoder(self.folder, method.encoder)
+        save_method(self.folder / MODEL_FILE, method)
+
+
+def train(config: TrialConfig, store: StudyStore, folder: Path, on_step: OnStep | None = None) -> None:
+    """Train a trial in `folder`; returns at once when it is trained, goes on where it was when it is not.
+
+    Raises ConfigError when the folder holds another config's run, NonFiniteLossError when the loss is not
+    finite (the state before that step is kept), DataError for broken shards.
+    """
+    write_config(config, store, folder)
+    if (folder / MODEL_FILE).exists():
+        return
+    if config.runtime.threads:
+        torch.set_num_threads(config.runtime.threads)
+    run = Run(config, store, folder)
+    try:
+        run.resume()
+        run.loop(on_step)
+        if run.engine.rank == 0:
+            run.finish()
+    finally:
+        run.engine.close()
