@@ -38,7 +38,7 @@ def two_views(table: StudyTable, rng: np.random.Generator) -> tuple[Ints, Bools]
     """
     order = shuffled_images(table, rng)
     images = np.stack([one_of_view(table, order, view) for view in (View.FRONTAL, View.LATERAL)], axis=1)
-    both: Bools = (images >= 0).all(axis=1)
+    both = images.min(axis=1) >= 0
     images[~both, 0] = order[table.start[:-1]][~both]
     images[~both, 1] = -1
     return images, both

@@ -58,4 +58,4 @@ class RandomPatient:
         aligned = both.copy()
         aligned[rows[alone]] = False
         kind = np.where(aligned, "frontal-lateral, random other patient", SINGLE)
-        return pairs_of(images, aligned, kind, kept(aligned, self.config.unpaired))
+        return pairs_of(images, aligned, kind, kept(both, self.config.unpaired))

@@ -10,7 +10,7 @@ from core.config import PairingConfig, setting
 from core.data.pairings.base import PAIRINGS, Pairs
 from core.data.pairings.draws import SINGLE, one_of_view, pairs_of, shuffled_images, study_of_image, two_views
 from core.data.store import StudyTable
-from core.data.types import Bools, Ints, View
+from core.data.types import Ints, View
 from core.errors import check_choice
 
 
@@ -65,7 +65,7 @@ class SamePatient:
             ],
             axis=1,
         )
-        possible: Bools = (options >= 0).all(axis=2)
+        possible = options.min(axis=2) >= 0
         coin = rng.integers(0, 2, table.n_studies)
         option = np.where(possible[:, 0] & possible[:, 1], coin, possible[:, 1])
         found = possible[:, 0] | possible[:, 1]

@@ -1,0 +1,145 @@
+"""The manifest: its columns, the checks every data set passes, the split by patient, one label row a study."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from core.config import DataConfig
+from core.data.readers.base import MANIFEST_COLUMNS
+from core.data.types import SPLITS, View
+from core.errors import ConfigError, DataError, did_you_mean
+
+LOG = logging.getLogger(__name__)
+LISTED = 10
+
+
+def label_columns(manifest: pd.DataFrame) -> list[str]:
+    """The label columns of a manifest: all that are not MANIFEST_COLUMNS, in their order."""
+    return [str(name) for name in manifest.columns if name not in MANIFEST_COLUMNS]
+
+
+def listed(items: Sequence[object]) -> str:
+    """The first ten of `items` and how many there are in all."""
+    shown = ", ".join(str(item) for item in items[:LISTED])
+    return shown if len(items) <= LISTED else f"{shown}, ... ({len(items)} in all)"
+
+
+def validate(manifest: pd.DataFrame) -> pd.DataFrame:
+    """The manifest, once it is sure that a data set can be built from it.
+
+    Raises DataError for a missing column, a blank or repeated id, an unknown view or split, a study of two
+    patients, a patient or study in two splits, a label outside 1, 0, -1 and NaN, an empty split.
+    """
+    missing = [name for name in MANIFEST_COLUMNS if name not in manifest.columns]
+    if missing:
+        raise DataError(f"the manifest lacks {listed(missing)}", f"it has {listed(list(manifest.columns))}")
+    for name in ("patient_id", "study_id", "image_id", "path"):
+        blank = np.flatnonzero(manifest[name].isna() | (manifest[name] == ""))
+        if len(blank):
+            raise DataError(f"{name} is blank in manifest rows {listed([int(i) for i in blank])}")
+    _check_values(manifest, "view", [view.label for view in View])
+    _check_values(manifest, "split", SPLITS)
+    repeated = manifest["image_id"][manifest["image_id"].duplicated()].unique()
+    if len(repeated):
+        raise DataError(f"image_id appears more than once: {listed(list(repeated))}", "give each image its own")
+    _check_labels(manifest)
+    check_one_parent(manifest, "study_id", "patient_id", "make study ids unique over patients")
+    check_one_parent(manifest, "patient_id", "split", "give all images of a patient one split")
+    absent = [split for split in SPLITS if split not in set(manifest["split"])]
+    if absent:
+        raise DataError(f"no study is in split {listed(absent)}", "every one of train, validate, test needs a patient")
+    return manifest
+
+
+def _check_values(manifest: pd.DataFrame, column: str, allowed: Sequence[str]) -> None:
+    wrong = manifest.loc[~manifest[column].isin(allowed), column].unique()
+    if len(wrong):
+        raise DataError(f"{column} is {listed([repr(w) for w in wrong])}", f"allowed: {', '.join(allowed)}")
+
+
+def _check_labels(manifest: pd.DataFrame) -> None:
+    for name in label_columns(manifest):
+        wrong = manifest.loc[~(manifest[name].isna() | manifest[name].isin([1, 0, -1])), name].unique()
+        if len(wrong):
+            raise DataError(f"label {name} is {listed(list(wrong))}", "a label is 1, 0, -1 (uncertain) or NaN")
+
+
+def check_one_parent(table: pd.DataFrame, child: str, parent: str, hint: str) -> None:
+    """Raise DataError naming each `child` (a study, a patient) that belongs to more than one `parent`."""
+    counts = table.drop_duplicates([child, parent])[child].value_counts()
+    several = sorted(counts.index[counts > 1])
+    if several:
+        raise DataError(f"{child} with more than one {parent}: {listed(several)}", hint)
+
+
+def check_files(paths: Sequence[str], table: str) -> None:
+    """Raise DataError with the first ten and the count unless every path is a file."""
+    missing = [path for path in paths if not Path(path).is_file()]
+    if missing:
+        names = "\n  ".join(missing[:LISTED])
+        raise DataError(
+            f"{len(missing)} of {len(paths)} images named in {table} do not exist:\n  {names}",
+            "check the root folder, or take these rows out of the table",
+        )
+
+
+def select_labels(manifest: pd.DataFrame, wanted: Sequence[str]) -> pd.DataFrame:
+    """The manifest with the label columns of `data.labels` in that order; all of them when it is empty.
+
+    Raises ConfigError naming the nearest labels for one that does not exist.
+    """
+    present = label_columns(manifest)
+    for name in wanted:
+        if name not in present:
+            raise ConfigError(f"data.labels: there is no label {name!r}", did_you_mean(name, present))
+    return manifest[[*MANIFEST_COLUMNS, *(wanted or present)]]
+
+
+def split_by_patient(patient_ids: pd.Series, config: DataConfig) -> pd.Series:
+    """The split of each row, drawn by patient: the patients in order of a seeded hash, cut by the fractions.
+
+    A patient's place depends on its id and `data.split_seed` alone, so new patients hardly move the others.
+    Each split gets at least one patient while there are three.
+    """
+    patients = sorted(set(patient_ids), key=lambda p: hashlib.sha256(f"{config.split_seed}:{p}".encode()).hexdigest())
+    test = max(1, round(config.test_fraction * len(patients)))
+    validate = max(1, round(config.validate_fraction * len(patients)))
+    split = {p: "test" if i < test else "validate" if i < test + validate else "train" for i, p in enumerate(patients)}
+    return patient_ids.map(split)
+
+
+def studies_of(manifest: pd.DataFrame) -> pd.DataFrame:
+    """One row a study: study_id, patient_id, split, site and labels, in an order that mixes patients.
+
+    Where images of a study differ in a label, the study is positive if any image is, else uncertain if any is,
+    else negative if any is, else not mentioned. The order is that of a hash of the id: the same for every run.
+    """
+    names = label_columns(manifest)
+    grouped = manifest.groupby("study_id", sort=True)
+    table = grouped[["patient_id", "split", "site"]].first()
+    # 1 > -1 (uncertain) > 0 > NaN: a rank that max() understands, NaN being skipped.
+    ranked = manifest[names].replace({0.0: 0.0, -1.0: 1.0, 1.0: 2.0}).astype(float)
+    best = ranked.groupby(manifest["study_id"], sort=True).max()
+    table[names] = best.replace({1.0: -1.0, 2.0: 1.0}).astype(np.float32)
+    table = table.reset_index()
+    table["order"] = [hashlib.sha256(s.encode()).hexdigest() for s in table["study_id"]]
+    return table.sort_values("order").drop(columns="order").reset_index(drop=True)
+
+
+def one_class_labels(studies: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """A sentence for each label and split in which no AUROC exists, because one class is missing."""
+    found = []
+    for split in SPLITS:
+        rows = studies[studies["split"] == split]
+        for name in names:
+            classes = sorted(set(rows[name].dropna()) & {0.0, 1.0})
+            if len(classes) < 2:
+                what = f"only {'positives' if classes == [1.0] else 'negatives'}" if classes else "no known values"
+                found.append(f"label {name} has {what} in {split} ({len(rows)} studies)")
+    return found

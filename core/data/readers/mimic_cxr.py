@@ -1,0 +1,121 @@
+"""MIMIC-CXR (DICOM) and MIMIC-CXR-JPG, which share one folder layout and one set of tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from core.config import DataConfig, setting
+from core.data.manifest import check_files
+from core.data.readers.base import MANIFEST_COLUMNS, READERS
+from core.data.readers.tables import parse_labels, read_table
+from core.data.types import View
+from core.errors import DataError, check_choice, require
+from core.io import sha256_file
+
+KEYS = ("dicom_id", "study_id", "subject_id")
+# Every other ViewPosition (blank, LLD, RAO, ...) is unknown.
+VIEWS = {
+    "AP": View.FRONTAL.label,
+    "PA": View.FRONTAL.label,
+    "LATERAL": View.LATERAL.label,
+    "LL": View.LATERAL.label,
+}
+
+
+@dataclass
+class MimicCXRConfig(DataConfig):
+    """Settings of `mimic_cxr`."""
+
+    name: str = setting("mimic_cxr", "MIMIC-CXR 2.x, DICOM or JPG")
+    root: str = setting("", "folder that holds files/ and the mimic-cxr-*.csv.gz tables")
+    images: str = setting("jpg", "which files: jpg (MIMIC-CXR-JPG) | dcm (MIMIC-CXR)")
+    labeler: str = setting("chexpert", "which label table: chexpert | negbio")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("data.images", self.images, ("jpg", "dcm"))
+        check_choice("data.labeler", self.labeler, ("chexpert", "negbio"))
+
+
+def find_table(root: Path, kind: str) -> Path:
+    """The table mimic-cxr-<version>-<kind>.csv.gz (or .csv) in `root`; DataError when there is none."""
+    found = sorted([*root.glob(f"mimic-cxr-*-{kind}.csv.gz"), *root.glob(f"mimic-cxr-*-{kind}.csv")])
+    if not found:
+        raise DataError(
+            f"{root} has no table mimic-cxr-2.0.0-{kind}.csv.gz",
+            "data.root must be the folder that holds files/ and the tables",
+        )
+    return found[-1]
+
+
+def image_path(root: Path, subject: str, study: str, dicom: str, suffix: str) -> str:
+    """files/p10/p10000032/s50414267/<dicom_id>.<suffix> under `root`."""
+    return str(root / "files" / f"p{subject[:2]}" / f"p{subject}" / f"s{study}" / f"{dicom}.{suffix}")
+
+
+def mimic_manifest(root: Path, dataset: str, suffix: str, labeler: str = "chexpert") -> pd.DataFrame:
+    """The manifest of a folder in MIMIC-CXR's layout.
+
+    root: folder with files/ and the metadata, split and label tables. dataset: what to write in that column.
+    suffix: dcm or jpg. A `site` column in the metadata table is taken over where there is one. A study without a
+    row in the label table has all labels NaN. Raises DataError for absent tables, columns and files.
+    """
+    root = root.resolve()
+    metadata = read_table(find_table(root, "metadata"), [*KEYS, "ViewPosition"])
+    splits = read_table(find_table(root, "split"), [*KEYS, "split"]).drop_duplicates("dicom_id")
+    table = metadata.merge(splits[["dicom_id", "split"]], on="dicom_id", how="left")
+    unsplit = table["dicom_id"][table["split"].isna()]
+    if len(unsplit):
+        raise DataError(f"{len(unsplit)} images have no row in the split table, the first is {unsplit.iloc[0]}")
+    keys = zip(table["subject_id"], table["study_id"], table["dicom_id"], strict=True)
+    manifest = pd.DataFrame(
+        {
+            "dataset": dataset,
+            "patient_id": table["subject_id"],
+            "study_id": table["study_id"],
+            "image_id": table["dicom_id"],
+            "view": table["ViewPosition"].map(VIEWS).fillna(View.UNKNOWN.label),
+            "view_raw": table["ViewPosition"],
+            "path": [image_path(root, *key, suffix) for key in keys],
+            "split": table["split"],
+            "site": table["site"] if "site" in table.columns else "",
+        },
+        columns=list(MANIFEST_COLUMNS),
+    ).astype("str")
+    check_files(list(manifest["path"]), str(find_table(root, "metadata")))
+    return manifest.join(study_labels(find_table(root, labeler)), on="study_id")
+
+
+def study_labels(path: Path) -> pd.DataFrame:
+    """The label table of one row a study, indexed by study_id. Raises DataError for a study with two rows."""
+    table = read_table(path, ["subject_id", "study_id"])
+    repeated = table["study_id"][table["study_id"].duplicated()]
+    if len(repeated):
+        raise DataError(f"{path} has two rows for study {repeated.iloc[0]}", "it must have one row a study")
+    names = [name for name in table.columns if name not in ("subject_id", "study_id")]
+    return parse_labels(table, names, path).set_index(table["study_id"])
+
+
+@READERS.register("mimic_cxr", config=MimicCXRConfig, source="Johnson et al. 2019, doi 10.1038/s41597-019-0322-0")
+class MimicCXR:
+    """MIMIC-CXR 2.x with its official split and CheXpert or NegBio labels."""
+
+    def __init__(self, config: MimicCXRConfig) -> None:
+        self.config = config
+
+    def _root(self) -> Path:
+        require(self.config.root != "", "data.root is not set", "give the folder that holds files/ and the tables")
+        return Path(self.config.root).expanduser()
+
+    def identity(self) -> dict[str, Any]:
+        """Which files and the hashes of the three tables."""
+        tables = [find_table(self._root(), kind) for kind in ("metadata", "split", self.config.labeler)]
+        return {"images": self.config.images, "tables": [sha256_file(table) for table in tables]}
+
+    def manifest(self, workspace: Path) -> pd.DataFrame:
+        """A row per image; `workspace` is not used."""
+        return mimic_manifest(self._root(), "mimic_cxr", self.config.images, self.config.labeler)
