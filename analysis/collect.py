@@ -1,0 +1,217 @@
+"""From the disk to one long table: every metric of every trial of an ablation, and a hole for what is not there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.plan import DeclaredCell, DeclaredPlan, DeclaredTrial
+from analysis.scores import TrialScores, UnlikeStudiesError, read_scores
+from analysis.statistics import TestStudies
+from core.errors import DataError, UserError
+from core.io import read_json
+from core.results import PREDICTIONS, RESULT, Result, read_result
+
+OTHER_STUDIES = "its predictions are of other studies, patients or true labels than the table's other rows"
+OF_TRIAL = ("cell", "role", "method", "values", "seed", "trial")
+COST = ("seconds", "images_per_second", "peak_memory_bytes", "device_hours", "cost", "mfu", "parameters")
+
+
+@dataclass(frozen=True)
+class Hole:
+    """A declared result that is not there, and why."""
+
+    cell: str
+    trial: str
+    seed: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class MetricName:
+    """A metric without a label. view: of the query, for retrieval."""
+
+    evaluation: str
+    metric: str
+    view: str = "study"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What every result of a table shares, and which code made them (more than one version is told)."""
+
+    data: str
+    fingerprint: str
+    n_studies: Mapping[str, int]
+    label_policy: str
+    codes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A trial's result. studies, scores: from its predictions; scores [D, S, L] by (evaluation, label fraction)."""
+
+    result: Result
+    studies: TestStudies | None
+    scores: TrialScores
+
+
+@dataclass(frozen=True)
+class Collected:
+    """All that the disk holds on an ablation.
+
+    table: columns cell, role, method, values, seed, trial, evaluation, metric, label, label_fraction, draw,
+    view, value, n, n_positive; a trial's cost stands in it as evaluation "cost". studies: the test studies, or
+    None without predictions. results: trial id -> what was read. provenance: None when there is no result at all.
+    """
+
+    plan: DeclaredPlan
+    table: pd.DataFrame
+    studies: TestStudies | None
+    results: Mapping[str, Loaded]
+    holes: tuple[Hole, ...]
+    provenance: Provenance | None
+
+    def values(self, trials: Sequence[DeclaredTrial], column: MetricName) -> dict[int, float]:
+        """Seed -> value of a metric without a label, averaged over draws and over the seed's trials."""
+        if self.table.empty:
+            return {}
+        rows = self._metrics.get(f"{column.evaluation}/{column.metric}/{column.view}")
+        if rows is None:
+            return {}
+        rows = rows[rows["trial"].isin({trial.id for trial in trials}) & rows["value"].notna()]
+        means = rows.groupby("seed")["value"].mean()
+        return dict(zip(map(int, means.index), map(float, means), strict=True))
+
+    @cached_property
+    def _metrics(self) -> dict[str, pd.DataFrame]:
+        plain = self.table[self.table["label"] == ""].drop_duplicates(["trial", "evaluation", "metric", "view", "draw"])
+        keys = plain[["evaluation", "metric", "view"]].agg("/".join, axis=1)
+        return {str(key): part for key, part in plain.groupby(keys)}
+
+
+class ResultReader:
+    """Reads results once each, though several ablations share a trial."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._read: dict[Path, Loaded | str] = {}
+
+    def read(self, trial: str, evaluation_key: str) -> Loaded | str:
+        """The result, or the reason why there is none."""
+        folder = self.root / "trials" / trial / "evaluations" / evaluation_key
+        if folder not in self._read:
+            self._read[folder] = self._attempt(self.root / "trials" / trial, folder)
+        return self._read[folder]
+
+    def _attempt(self, trial: Path, folder: Path) -> Loaded | str:
+        if not (folder / RESULT).exists():
+            return why_absent(trial)
+        try:
+            return load(folder)
+        except UnlikeStudiesError as error:
+            return str(error)
+        except DataError as error:
+            # The folders of two machines differ; the reason must not.
+            return error.what.replace(str(self.root), "outputs")
+
+
+def load(folder: Path) -> Loaded:
+    """A result with its predictions. Raises DataError for a damaged file, UnlikeStudiesError for a wrong one."""
+    result = read_result(folder)
+    if PREDICTIONS not in result.files:
+        return Loaded(result, None, {})
+    return Loaded(result, *read_scores(result.predictions()))
+
+
+def why_absent(trial: Path) -> str:
+    """The reason for a missing result, from the trial's status.json."""
+    if not (trial / "status.json").exists():
+        return "not started"
+    try:
+        status = read_json(trial / "status.json")
+    except DataError:
+        return "its status.json is cut short"
+    state = status.get("state")
+    if state == "failed":
+        lines = str(status.get("error") or "no reason given").strip().splitlines()
+        return f"failed: {lines[0][:160]}"
+    if state == "running":
+        return f"running ({status.get('stage')}, step {status.get('step')} of {status.get('total_steps')})"
+    return "done, but not evaluated with these settings"
+
+
+def collect(reader: ResultReader, plan: DeclaredPlan) -> Collected:
+    """Read every result of an ablation.
+
+    A missing, failed or cut-short result becomes a hole, as does one on other studies. Raises UserError when
+    results of two data sets or of two label policies would meet in one table.
+    """
+    found: dict[str, Loaded] = {}
+    holes: list[Hole] = []
+    for cell, trial in _trials(plan):
+        loaded = reader.read(trial.id, plan.evaluation_key)
+        if isinstance(loaded, str):
+            holes.append(Hole(cell.name, trial.id, trial.seed, loaded))
+        else:
+            found[trial.id] = loaded
+    provenance = _provenance(plan.ablation, {trial: loaded.result for trial, loaded in found.items()})
+    studies = next((loaded.studies for loaded in found.values() if loaded.studies), None)
+    for cell, trial in _trials(plan):
+        own = found[trial.id].studies if trial.id in found else None
+        if own and studies and not own.same_as(studies):
+            del found[trial.id]
+            holes.append(Hole(cell.name, trial.id, trial.seed, OTHER_STUDIES))
+    return Collected(plan, _table(plan, found), studies, found, tuple(holes), provenance)
+
+
+def _trials(plan: DeclaredPlan) -> list[tuple[DeclaredCell, DeclaredTrial]]:
+    return [(cell, trial) for cell in plan.cells for trial in cell.trials]
+
+
+def _provenance(ablation: str, results: Mapping[str, Result]) -> Provenance | None:
+    if not results:
+        return None
+    data = {trial: f"{r.data['name']} ({r.data['fingerprint']})" for trial, r in results.items()}
+    _refuse_two(ablation, "data sets", data, "sweep it again with one data=..., or with another paths.root")
+    policies = {trial: r.label_policy for trial, r in results.items()}
+    _refuse_two(ablation, "label policies", policies, "sweep it again with one evaluation.label_policy=...")
+    first = next(iter(results.values()))
+    codes = tuple(sorted({r.code for r in results.values()}))
+    return Provenance(first.data["name"], first.data["fingerprint"], first.data["n_studies"], first.label_policy, codes)
+
+
+def _refuse_two(ablation: str, what: str, of_trial: Mapping[str, str], hint: str) -> None:
+    kinds = sorted(set(of_trial.values()))
+    if len(kinds) > 1:
+        told = " and ".join(f"{kind}, as in trial {min(t for t in of_trial if of_trial[t] == kind)}" for kind in kinds)
+        raise UserError(f"ablation {ablation}: results of {len(kinds)} {what} in one table: {told}", hint)
+
+
+def _table(plan: DeclaredPlan, found: Mapping[str, Loaded]) -> pd.DataFrame:
+    parts = []
+    for cell, trial in _trials(plan):
+        if trial.id not in found:
+            continue
+        result = found[trial.id].result
+        part = pd.DataFrame([vars(metric) for metric in result.metrics] + _cost_rows(result.cost))
+        values = json.dumps({**cell.values, **trial.values}, sort_keys=True)
+        of_trial: tuple[Any, ...] = (cell.name, cell.role, cell.method, values, trial.seed, trial.id)
+        for place, (name, value) in enumerate(zip(OF_TRIAL, of_trial, strict=True)):
+            part.insert(place, name, value)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _cost_rows(cost: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"evaluation": "cost", "metric": name, "value": float(cost[name]), "label": "", "view": "study", "draw": 0}
+        for name in COST
+        if cost.get(name) is not None
+    ]
