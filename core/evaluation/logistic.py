@@ -126,5 +126,5 @@ def _minimise(loss: Any, start: Tensor, tolerance: float) -> Tensor:
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
-    optimiser.step(closure)  # type: ignore[arg-type]
+    optimiser.step(closure)  # type: ignore[arg-type, no-untyped-call]
     return theta.detach()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ def gallery(config: GalleryConfig, context: EvaluationContext) -> Evaluated | Sk
 
     `study` counts the shown studies from 0. Masks are drawn from the trial's seed.
     """
-    method = context.method
+    method: Any = context.method
     if not hasattr(method, "reconstruct"):
         return Skipped(f"method {context.config.method.name} does not reconstruct images")
     table = context.store.splits["test"]

@@ -62,7 +62,7 @@ def vote(train: Floats, labels: Floats, queries: Floats, config: KnnConfig) -> F
         for start in range(0, len(asked), CHUNK):
             part = slice(start, start + CHUNK)
             cosine = asked[part] @ gallery[rows].T
-            probability[part, columns] = _share(cosine, labels[np.ix_(rows, columns)], config)
+            probability[part, columns] = _share(cosine, labels[rows][:, columns], config)
     return probability
 
 

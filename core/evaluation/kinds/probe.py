@@ -10,7 +10,7 @@ import pandas as pd
 
 from core.config import setting
 from core.data.fractions import label_subset
-from core.data.types import Bools, Floats
+from core.data.types import Bools, Floats, Ints
 from core.errors import check_choice, check_range, require
 from core.evaluation.base import EVALUATIONS, Evaluated, EvaluationContext, Metric
 from core.evaluation.features import LEVELS
@@ -59,7 +59,7 @@ class Part:
 
     x: Floats
     y: Floats
-    rows: np.ndarray
+    rows: Ints
 
     def where(self, keep: Bools) -> Part:
         """The same part with only the studies where `keep` [n] holds."""
@@ -102,7 +102,7 @@ def _parts(context: EvaluationContext, view: str) -> dict[str, Part]:
     spread = train.std(axis=0, dtype=np.float64) if len(train) else 1.0
     # A feature that does not vary stays at zero instead of dividing by zero.
     scale = np.where(spread > 0, spread, 1.0)
-    return {split: replace(part, x=(part.x - mean) / scale) for split, part in raw.items()}
+    return {split: replace(part, x=((part.x - mean) / scale).astype(np.float32)) for split, part in raw.items()}
 
 
 def _run(
@@ -126,10 +126,7 @@ def choose(models: list[LogisticModel], validate: Part) -> int:
     """Index of the model with the best macro AUROC on validate; the first (strongest penalty) among equals."""
     if len(models) == 1:
         return 0
-    scores = []
-    for model in models:
-        metrics = _macro_auroc(validate.y, model.probabilities(validate.x))
-        scores.append(metrics)
+    scores = [_macro_auroc(validate.y, model.probabilities(validate.x)) for model in models]
     return int(np.argmax(np.nan_to_num(scores, nan=-1.0)))
 
 
