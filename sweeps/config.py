@@ -15,6 +15,7 @@ class SweepConfig(TrialConfig):
     """A sweep. Its trial settings are put on every cell; a cell's own settings win over them."""
 
     ablation: Any = setting(None, "name of a file in ablations/, a list [a,b], or all")
+    seeds: list[int] = setting([], "seeds of every cell; empty = those of the ablation's file")
     launcher: Any = setting(None, "where trials run (group)")
 
 

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from core.config import setting
 from core.registry import Registry
+from sweeps.queue import Queue
+from sweeps.trial import Compute
 
 
 @dataclass
@@ -21,14 +23,14 @@ class LauncherConfig:
 class Order:
     """What a launcher is asked to run.
 
-    queue: folder with one config a trial (see sweeps/queue.py). trials: their ids, in the order to start.
-    root: folder of everything that is written. logs: folder for the workers' own output.
+    queue: the trials, handed out to whoever asks. root: folder of everything that is written. logs: folder for
+    the workers' own output. compute: what a worker does with one trial.
     """
 
-    queue: Path
-    trials: tuple[str, ...]
+    queue: Queue
     root: Path
     logs: Path
+    compute: Compute
 
 
 class Submission(Protocol):

@@ -1,0 +1,183 @@
+"""Ablation files: one YAML file = one table or figure. Read strictly, so that a slip is not a silent hole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from core.errors import ConfigError, did_you_mean, require
+
+ABLATIONS = Path(__file__).resolve().parents[1] / "ablations"
+DRAWS = ("curve", "heatmap", "strip", "fractions", "training")
+EVALUATIONS_SHOWN = ("probe", "head")
+KEYS = ("title", "question", "base", "axes", "baselines", "seeds", "draw", "claims", "presets")
+BASELINE_KEYS = ("base", "over", "evaluation")
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A row that is held against the cells.
+
+    base: overrides. over: key -> values; one trial for each combination, all in this row. evaluation: whose
+    numbers the row shows, probe (of the frozen encoder) or head (the method's own classifier).
+    """
+
+    name: str
+    base: tuple[str, ...] = ()
+    over: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    evaluation: str = "probe"
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """An ablation file, with one of its presets put on.
+
+    base: overrides of every cell and baseline. axes: key -> values; a cell for each combination.
+    """
+
+    name: str
+    title: str
+    question: str
+    base: tuple[str, ...]
+    axes: Mapping[str, tuple[Any, ...]]
+    baselines: tuple[Baseline, ...]
+    seeds: tuple[int, ...]
+    draw: tuple[str, ...]
+    claims: tuple[Any, ...]
+
+
+def available(folder: Path = ABLATIONS) -> list[str]:
+    """Names of all ablation files, sorted."""
+    return sorted(p.stem for p in folder.glob("*.yaml"))
+
+
+def names_of(chosen: Any, folder: Path = ABLATIONS) -> list[str]:
+    """The ablations that `ablation=...` names: one, a list, or all. Raises ConfigError for an unknown one."""
+    known = available(folder)
+    require(bool(chosen), "which ablation? ablation= is not given", f"possible: {', '.join(known)}, all")
+    names = [str(c) for c in chosen] if not isinstance(chosen, str) else [chosen]
+    names = known if names == ["all"] else names
+    for name in names:
+        if name not in known and not Path(name).is_file():
+            raise ConfigError(f"ablation={name} does not exist in {folder}", did_you_mean(name, [*known, "all"]))
+    require(len(set(names)) == len(names), f"ablation={names} names one twice", "name each once")
+    return names
+
+
+def read(name: str, preset: str, folder: Path = ABLATIONS) -> Ablation:
+    """Read ablations/<name>.yaml (or the file that `name` is a path of) and put on its preset, if it has that one.
+
+    A preset's `base` is added behind the file's; any other key of a preset replaces the file's.
+    Raises ConfigError that names the file and the key at fault.
+    """
+    path = Path(name) if name.endswith(".yaml") else folder / f"{name}.yaml"
+    plain = _load(path)
+    _check_keys(path, "", plain, KEYS)
+    presets = _mapping(path, "presets", plain.pop("presets", {}))
+    chosen = _mapping(path, f"presets.{preset}", presets.get(preset, {}))
+    _check_keys(path, f"presets.{preset}.", chosen, KEYS[:-1])
+    base = [*_list(path, "base", plain.get("base", [])), *_list(path, "base", chosen.get("base", []))]
+    return _ablation(path, {**plain, **chosen, "base": base})
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        plain = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    except (YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} does not exist") from error
+    return _mapping(path, "the file", plain)
+
+
+def _ablation(path: Path, plain: dict[str, Any]) -> Ablation:
+    for key in ("title", "question", "seeds"):
+        require(key in plain, f"{path}: {key} is missing", "every ablation has a title, a question and seeds")
+    axes = _axes(path, "axes", plain.get("axes", {}))
+    baselines = _mapping(path, "baselines", plain.get("baselines", {}))
+    require(bool(axes or baselines), f"{path}: neither axes nor baselines", "give at least one axis or baseline")
+    return Ablation(
+        name=path.stem,
+        title=str(plain["title"]),
+        question=str(plain["question"]),
+        base=_overrides(path, "base", plain["base"]),
+        axes=axes,
+        baselines=tuple(_baseline(path, str(row), settings) for row, settings in baselines.items()),
+        seeds=check_seeds(f"{path}: seeds", plain["seeds"]),
+        draw=_draws(path, plain.get("draw", [])),
+        claims=tuple(_list(path, "claims", plain.get("claims", []))),
+    )
+
+
+def _baseline(path: Path, row: str, settings: Any) -> Baseline:
+    where = f"baselines.{row}"
+    plain = _mapping(path, where, settings)
+    _check_keys(path, f"{where}.", plain, BASELINE_KEYS)
+    shown = plain.get("evaluation", "probe")
+    if shown not in EVALUATIONS_SHOWN:
+        hint = did_you_mean(str(shown), EVALUATIONS_SHOWN)
+        raise ConfigError(f"{path}: {where}.evaluation={shown} is not a choice", hint)
+    over = _axes(path, f"{where}.over", plain.get("over", {}))
+    return Baseline(row, _overrides(path, f"{where}.base", plain.get("base", [])), over, shown)
+
+
+def _axes(path: Path, where: str, plain: Any) -> dict[str, tuple[Any, ...]]:
+    axes = {}
+    for key, values in _mapping(path, where, plain).items():
+        axes[str(key)] = tuple(_list(path, f"{where}.{key}", values))
+        require(bool(values), f"{path}: {where}.{key} has no values", "give a list of at least one")
+        _check_distinct(f"{path}: {where}.{key}", axes[str(key)])
+    return axes
+
+
+def check_seeds(where: str, seeds: Any) -> tuple[int, ...]:
+    """`seeds` as a tuple. Raises ConfigError unless it is a list of at least one, distinct, of whole numbers >= 0."""
+    whole = isinstance(seeds, list | tuple) and all(type(s) is int and s >= 0 for s in seeds)
+    require(whole, f"{where}: {seeds} is no list of whole numbers", "such as [0, 1, 2]")
+    require(len(seeds) > 0, f"{where}: there are no seeds", "give at least one, such as [0, 1, 2]")
+    _check_distinct(where, seeds)
+    return tuple(seeds)
+
+
+def _draws(path: Path, plain: Any) -> tuple[str, ...]:
+    draws = tuple(str(d) for d in _list(path, "draw", plain))
+    for draw in draws:
+        if draw not in DRAWS:
+            raise ConfigError(f"{path}: draw has no {draw!r}", did_you_mean(draw, DRAWS))
+    _check_distinct(f"{path}: draw", draws)
+    return draws
+
+
+def _overrides(path: Path, where: str, plain: Any) -> tuple[str, ...]:
+    overrides = tuple(str(o) for o in _list(path, where, plain))
+    for override in overrides:
+        require("=" in override, f"{path}: {where}: {override!r} is not an override", "write key=value")
+    return overrides
+
+
+def _check_keys(path: Path, where: str, plain: Mapping[str, Any], known: Iterable[str]) -> None:
+    for key in plain:
+        if key not in known:
+            raise ConfigError(f"{path}: there is no key {where}{key}", did_you_mean(str(key), known))
+
+
+def _check_distinct(where: str, values: Iterable[Any]) -> None:
+    seen = list(values)
+    twice = [v for i, v in enumerate(seen) if v in seen[:i]]
+    require(not twice, f"{where}: {twice[0] if twice else ''} stands there twice", "give each value once")
+
+
+def _mapping(path: Path, where: str, value: Any) -> dict[str, Any]:
+    require(value is None or isinstance(value, dict), f"{path}: {where} is no mapping of keys to values")
+    return dict(value or {})
+
+
+def _list(path: Path, where: str, value: Any) -> list[Any]:
+    require(isinstance(value, list), f"{path}: {where} is no list", "write it as [a, b]")
+    return list(value)

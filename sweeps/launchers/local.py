@@ -1,0 +1,206 @@
+"""This machine: n worker processes at a time, the cores divided among them, by submitit's local executor."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from core.config import setting
+from core.errors import BusyError, check_range
+from sweeps.folders import trial_folder
+from sweeps.launchers.base import LAUNCHERS, LauncherConfig, Order
+from sweeps.lease import hold
+from sweeps.processes import ProcessId, die_with
+from sweeps.status import LOG, Reporter, read_status
+from sweeps.worker import ATTEMPT, pull
+
+# submitit ends a local job after two minutes unless told otherwise
+A_YEAR_MINUTES = 365 * 24 * 60
+GRACE_SECONDS = 10.0
+GPUS = "VIEWPAIR_CUDA_VISIBLE_DEVICES"
+
+
+@dataclass
+class LocalConfig(LauncherConfig):
+    """Settings of the local launcher."""
+
+    name: str = setting("local", "launcher")
+    processes: int = setting(0, "trials side by side; 0 = one a core, or one a GPU of launcher.gpus")
+    threads: int = setting(0, "CPU threads of each; 0 = the cores divided among them")
+    gpus: list[int] = setting([], "GPUs to spread the trials over; empty = each trial sees what this shell sees")
+
+    def __post_init__(self) -> None:
+        check_range("launcher.processes", self.processes, 0, 4096)
+        check_range("launcher.threads", self.threads, 0, 4096)
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@LAUNCHERS.register("local", config=LocalConfig)
+class Local:
+    """This machine: worker processes side by side, each running trials one after the other."""
+
+    detached = False
+
+    def __init__(self, config: LocalConfig) -> None:
+        self.config = config
+
+    def submit(self, order: Order) -> LocalRun:
+        """Start the workers."""
+        wanted = self.config.processes or len(self.config.gpus) or cores()
+        processes = min(wanted, len(order.queue))
+        threads = self.config.threads or max(1, cores() // max(1, processes))
+        return LocalRun(order, processes, threads, tuple(self.config.gpus))
+
+
+@dataclass
+class _Slot:
+    """A place for one worker after another. job: submitit's; worker: its name, under which it takes trials."""
+
+    job: Any
+    worker: str
+
+
+class LocalRun:
+    """The workers of one order."""
+
+    def __init__(self, order: Order, processes: int, threads: int, gpus: tuple[int, ...]) -> None:
+        self._order, self._threads, self._gpus = order, threads, gpus
+        self._started = 0
+        self._slots = [self._start(position) for position in range(processes)]
+
+    def describe(self) -> str:
+        """How many workers, with how many threads."""
+        return f"{len(self._slots)} trials side by side, {self._threads} CPU thread(s) each; logs in {self._order.logs}"
+
+    def active(self) -> bool:
+        """Whether workers run. One that was killed costs its trial; a new worker goes on with the rest."""
+        for position, slot in enumerate(self._slots):
+            if slot.job is None or not slot.job.done():
+                continue
+            self._bury(slot.worker)
+            left = len(self._order.queue) > 0
+            self._slots[position] = self._start(position) if left else _Slot(None, "")
+        return any(slot.job is not None for slot in self._slots)
+
+    def cancel(self) -> None:
+        """Ask the workers to stop, and kill what has not after ten seconds."""
+        jobs = [slot.job for slot in self._slots if slot.job is not None and not slot.job.done()]
+        for job in jobs:
+            # submitit's controller passes it on to its worker
+            _signal(job, signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_SECONDS
+        while time.monotonic() < deadline and not all(job.done() for job in jobs):
+            time.sleep(0.05)
+        for job in jobs:
+            _kill_tree(int(job.job_id))
+
+    def _start(self, position: int) -> _Slot:
+        from submitit import LocalExecutor
+
+        self._started += 1
+        worker = f"w{self._started}"
+        executor = LocalExecutor(folder=self._order.logs)
+        executor.update_parameters(timeout_min=A_YEAR_MINUTES, stderr_to_stdout=True)
+        with _environment(self._variables(position)), _deaf_to_interrupts():
+            job = executor.submit(work, self._order, worker, ProcessId.mine())
+        return _Slot(job, worker)
+
+    def _variables(self, position: int) -> dict[str, str]:
+        # read when torch and numpy are imported, so they must stand before the worker starts
+        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        variables = dict.fromkeys(names, str(self._threads))
+        if self._gpus:
+            variables[GPUS] = str(self._gpus[position % len(self._gpus)])
+        elif "CUDA_VISIBLE_DEVICES" in os.environ:
+            variables[GPUS] = os.environ["CUDA_VISIBLE_DEVICES"]
+        return variables
+
+    def _bury(self, worker: str) -> None:
+        """Mark the trial that a dead worker was running as failed."""
+        for trial in self._order.queue.taken_by(worker):
+            folder = trial_folder(self._order.root, trial)
+            status = read_status(folder)
+            if status is not None and status.state != "running":
+                continue
+            with contextlib.suppress(BusyError), hold(folder):
+                Reporter(folder).end("failed", _last_words(folder / LOG))
+
+
+def work(order: Order, worker: str, launcher: ProcessId) -> None:
+    """The worker process: end with the launcher, stop on SIGTERM, run what the queue gives."""
+    die_with(launcher)
+    _see_gpus()
+    # submitit's handler would swallow it
+    signal.signal(signal.SIGTERM, _stop)
+    pull(order.queue, order.root, worker, order.compute)
+
+
+def _stop(number: int, _frame: Any) -> None:
+    raise SystemExit(128 + number)
+
+
+def _see_gpus() -> None:
+    """submitit hides all GPUs from a local job that asks for none: show those of the launcher's shell again."""
+    if GPUS in os.environ:
+        os.environ["CUDA_VISIBLE_DEVICES"] = os.environ[GPUS]
+    else:
+        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+
+
+def _last_words(log: Path) -> str:
+    """Why a worker died in the middle of a trial, as far as the trial's log of this attempt tells."""
+    text = log.read_text(errors="replace") if log.exists() else ""
+    crash = text.rpartition(ATTEMPT)[2].partition("Fatal Python error: ")[2]
+    return (
+        f"the worker crashed: {crash.splitlines()[0]}" if crash else "the worker was killed (kill -9? out of memory?)"
+    )
+
+
+def _signal(job: Any, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(int(job.job_id), number)
+
+
+def _kill_tree(pid: int) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(pid)
+        for process in [*parent.children(recursive=True), parent]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+@contextlib.contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Set environment variables for processes started inside the block."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name)
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes started inside ignore Ctrl-C: the launcher alone hears it, and stops them in order."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

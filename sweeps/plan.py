@@ -1,0 +1,195 @@
+"""From an ablation's file to its trials, every one resolved and checked before anything runs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from core.compose import compose, override_text, to_trial
+from core.config import TrialConfig
+from core.errors import ConfigError, require
+from core.identity import evaluation_key, trial_id
+from core.io import write_json
+from sweeps.ablation import ABLATIONS, Ablation, check_seeds, read
+from sweeps.folders import sweep_folder
+
+SCHEMA = 1
+PLAN = "plan.json"
+# keys of a sweep that are none of a trial's
+SWEEP_KEYS = ("ablation", "launcher", "seeds")
+
+
+@dataclass(frozen=True)
+class PlannedTrial:
+    """One trial: its id, its config, and the values that tell it from its row's others (besides the seed)."""
+
+    id: str
+    config: TrialConfig
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A row of the table: a point of the axes ("cell") or a "baseline", with its trials."""
+
+    name: str
+    method: str
+    role: str
+    evaluation: str
+    values: Mapping[str, Any]
+    trials: tuple[PlannedTrial, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An ablation, resolved. overrides: the user's, for all its trials."""
+
+    ablation: Ablation
+    preset: str
+    overrides: tuple[str, ...]
+    seeds: tuple[int, ...]
+    cells: tuple[Cell, ...]
+
+    def trials(self) -> dict[str, TrialConfig]:
+        """Config of every trial by id, in the plan's order."""
+        return {trial.id: trial.config for cell in self.cells for trial in cell.trials}
+
+    def plain(self) -> dict[str, Any]:
+        """The content of plan.json."""
+        first = next(iter(self.trials().values()))
+        return {
+            "schema": SCHEMA,
+            "ablation": self.ablation.name,
+            "title": self.ablation.title,
+            "question": self.ablation.question,
+            "preset": self.preset,
+            "axes": {key: list(values) for key, values in self.ablation.axes.items()},
+            "draw": list(self.ablation.draw),
+            "claims": list(self.ablation.claims),
+            "seeds": list(self.seeds),
+            "evaluation_key": evaluation_key(first),
+            "overrides": list(self.overrides),
+            "cells": [_plain_cell(cell) for cell in self.cells],
+        }
+
+
+def _plain_cell(cell: Cell) -> dict[str, Any]:
+    trials = [{"id": t.id, "seed": t.config.seed, "values": dict(t.values)} for t in cell.trials]
+    return {
+        "name": cell.name,
+        "method": cell.method,
+        "role": cell.role,
+        "evaluation": cell.evaluation,
+        "values": dict(cell.values),
+        "trials": trials,
+    }
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row before it is resolved. combinations: (overrides, values that tell the row's trials apart)."""
+
+    name: str
+    role: str
+    evaluation: str
+    base: tuple[str, ...]
+    values: Mapping[str, Any]
+    over: Mapping[str, tuple[Any, ...]]
+
+
+def make_plan(name: str, overrides: Sequence[str], preset: str, folder: Path = ABLATIONS) -> Plan:
+    """Resolve ablation `name` with the user's overrides, all of its cells.
+
+    The user's overrides win over the file's base; a cell's own settings win over the user's.
+    Raises ConfigError naming the ablation, the cell and the field for whatever cannot run.
+    """
+    ablation = read(name, preset, folder)
+    mine = trial_overrides(overrides)
+    base = (*ablation.base, *mine)
+    seeds = _seeds(overrides) or ablation.seeds
+    cells = tuple(_resolve(ablation, row, base, seeds) for row in _rows(ablation))
+    _check_distinct(ablation, cells)
+    _check_evaluation(ablation, cells)
+    return Plan(ablation, preset, mine, seeds, cells)
+
+
+def trial_overrides(overrides: Iterable[str]) -> tuple[str, ...]:
+    """The overrides that are a trial's. Raises ConfigError for a seed: a sweep has several."""
+    kept = tuple(o for o in overrides if _key(o).split(".")[0] not in SWEEP_KEYS)
+    seed = next((o for o in kept if _key(o) == "seed"), "")
+    require(not seed, f"{seed}: a sweep has several seeds", "write seeds=[0,1]")
+    return kept
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0]
+
+
+def _seeds(overrides: Iterable[str]) -> tuple[int, ...]:
+    chosen = [o for o in overrides if _key(o) == "seeds"]
+    if not chosen:
+        return ()
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    return check_seeds("seeds", OverridesParser.create().parse_override(chosen[-1]).value())
+
+
+def _rows(ablation: Ablation) -> Iterator[_Row]:
+    for values in _combinations(ablation.axes) if ablation.axes else ():
+        yield _Row("", "cell", "probe", _overrides(values), values, {})
+    for baseline in ablation.baselines:
+        yield _Row(baseline.name, "baseline", baseline.evaluation, baseline.base, {}, baseline.over)
+
+
+def _combinations(axes: Mapping[str, tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
+    for point in itertools.product(*axes.values()):
+        yield dict(zip(axes, point, strict=True))
+
+
+def _overrides(values: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(override_text(key, value) for key, value in values.items())
+
+
+def _resolve(ablation: Ablation, row: _Row, base: tuple[str, ...], seeds: tuple[int, ...]) -> Cell:
+    trials = []
+    for values in _combinations(row.over):
+        config = _trial(ablation, row, [*base, *row.base, *_overrides(values)])
+        for seed in seeds:
+            seeded = replace(config, seed=seed)
+            trials.append(PlannedTrial(trial_id(seeded), seeded, values))
+    method = str(trials[0].config.method.name)
+    name = row.name or " ".join([method, *(f"{k.rpartition('.')[2]}={v}" for k, v in row.values.items())])
+    return Cell(name, method, row.role, row.evaluation, row.values, tuple(trials))
+
+
+def _trial(ablation: Ablation, row: _Row, overrides: list[str]) -> TrialConfig:
+    try:
+        return to_trial(compose(overrides))
+    except ConfigError as error:
+        cell = row.name or " ".join(_overrides(row.values))
+        raise ConfigError(f"ablation {ablation.name}, {row.role} {cell}: {error.what}", error.hint) from error
+
+
+def _check_distinct(ablation: Ablation, cells: Iterable[Cell]) -> None:
+    seen: dict[str, str] = {}
+    for cell in cells:
+        for trial in cell.trials:
+            twice = f"ablation {ablation.name}: {seen.get(trial.id)} and {cell.name} hold the same trial"
+            require(trial.id not in seen, twice, "an axis has no effect there; change or drop one of the two")
+            seen[trial.id] = cell.name
+
+
+def _check_evaluation(ablation: Ablation, cells: Iterable[Cell]) -> None:
+    keys = {evaluation_key(cell.trials[0].config) for cell in cells}
+    what = f"ablation {ablation.name}: its cells differ in their evaluation settings"
+    require(len(keys) == 1, what, "set evaluation.* for all of them, in base or on the command line")
+
+
+def write_plan(root: Path, plan: Plan) -> Path:
+    """Write plan.json for the report; returns its path."""
+    path = sweep_folder(root, plan.ablation.name) / PLAN
+    write_json(path, plan.plain())
+    return path

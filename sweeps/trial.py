@@ -1,0 +1,104 @@
+"""Run one trial, alone in its folder: data, training, evaluation, result. Whatever is on disk is not done again."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from core.config import TrialConfig
+from core.errors import DataError, UserError
+from core.identity import trial_id
+from core.io import write_text
+from sweeps.folders import trial_folder
+from sweeps.lease import Lease, hold
+from sweeps.status import ERROR, Reporter
+
+
+class Report:
+    """How a computation tells of its progress. Raises BusyError once the trial was taken over by another process."""
+
+    def __init__(self, reporter: Reporter, lease: Lease) -> None:
+        self._reporter, self._lease = reporter, lease
+
+    def stage(self, name: str) -> None:
+        """Enter stage data | train | evaluate."""
+        self._lease.check()
+        self._reporter.stage(name)
+
+    def step(self, step: int, total_steps: int) -> None:
+        """`step` of `total_steps` is done."""
+        self._lease.check()
+        self._reporter.step(step, total_steps)
+
+
+Compute = Callable[[TrialConfig, Path, Report], None]
+
+
+def is_done(folder: Path, config: TrialConfig) -> bool:
+    """Whether the trial's result for this evaluation is there and whole."""
+    from core.results import read_result, result_folder
+
+    return _verifies(lambda: read_result(result_folder(folder, config)))
+
+
+def _verifies(read: Callable[[], Any]) -> bool:
+    try:
+        read()
+    except DataError:
+        return False
+    return True
+
+
+def compute(config: TrialConfig, root: Path, report: Report) -> None:
+    """Train and evaluate one trial. Raises whatever goes wrong."""
+    from core.data.build import prepare
+
+    from core.evaluation.evaluate import evaluate
+    from core.results import write_result
+    from core.trainer import load_method, pick_device, train
+
+    folder = trial_folder(root, trial_id(config))
+    report.stage("data")
+    store = prepare(config.data, root)
+    report.stage("train")
+    train(config, store, folder, report.step)
+    report.stage("evaluate")
+    device = pick_device(config.runtime.device)
+    method = load_method(config, store, folder, device)
+    write_result(folder, config, store, evaluate(config, store, method, device))
+
+
+def run_trial(config: TrialConfig, root: Path, worker: str = "", compute: Compute = compute) -> bool:
+    """Run a trial unless its result is there; returns whether it is now done.
+
+    A failure is written to error.txt (traceback) and status.json (one line), not raised. Raises BusyError when
+    another process has the trial. Ctrl-C and SystemExit pass through and leave the trial to be resumed.
+    """
+    folder = trial_folder(root, trial_id(config))
+    with hold(folder, worker) as lease:
+        if is_done(folder, config):
+            return True
+        reporter = Reporter(folder)
+        try:
+            compute(config, root, Report(reporter, lease))
+        except Exception as error:
+            lease.check()
+            fail(folder, reporter, error)
+            return False
+        reporter.end("done")
+        (folder / ERROR).unlink(missing_ok=True)
+        return True
+
+
+def fail(folder: Path, reporter: Reporter, error: Exception) -> None:
+    """Keep why a trial failed."""
+    write_text(folder / ERROR, "".join(traceback.format_exception(error)))
+    reporter.end("failed", one_line(error))
+
+
+def one_line(error: BaseException) -> str:
+    """An error as one line: a user's mistake as it stands, another with the name of its type."""
+    text = error.what if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())
