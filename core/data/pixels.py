@@ -1,0 +1,83 @@
+"""Any image file to the square uint8 picture that shards hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from core.data.dicom import MAX_PIXELS, UnreadableImageError, read_dicom, stretch
+from core.data.types import Bytes, Floats
+
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+
+
+def load_pixels(path: Path, size: int, resize: str) -> Bytes:
+    """uint8 [size, size] of a PNG, JPEG or DICOM file, squared by `resize` (pad | crop | stretch).
+
+    Raises UnreadableImageError with a reason that names no path and no header value.
+    """
+    picture = np.rint(square(read_image(path), size, resize) * 255.0)
+    return picture.astype(np.uint8)
+
+
+def read_image(path: Path) -> Floats:
+    """Pixels [H, W] float32 in [0, 1], 1 = bright. The kind of file is told by its first bytes."""
+    try:
+        with path.open("rb") as handle:
+            head = handle.read(132)
+    except OSError as error:
+        raise UnreadableImageError(f"the file cannot be opened ({type(error).__name__})") from error
+    if not head:
+        raise UnreadableImageError("the file is empty")
+    if head.startswith(b"\x89PNG\r\n\x1a\n") or head.startswith(b"\xff\xd8\xff"):
+        return read_picture(path)
+    if head[128:] == b"DICM" or path.suffix.lower() in DICOM_SUFFIXES:
+        return read_dicom(path)
+    raise UnreadableImageError("neither PNG, JPEG nor DICOM")
+
+
+def read_picture(path: Path) -> Floats:
+    """Pixels of a PNG or JPEG: 8 bits as they are, 16 bits stretched like a DICOM without a window."""
+    try:
+        with Image.open(path, formats=("PNG", "JPEG")) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise UnreadableImageError(f"claims {height} x {width} pixels")
+            deep = image.mode.startswith(("I", "F"))
+            pixels: NDArray[np.float64] = np.asarray(image if deep else image.convert("L"), dtype=np.float64)
+    except Image.DecompressionBombError as error:
+        raise UnreadableImageError("claims more pixels than any film has") from error
+    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+        if isinstance(error, UnreadableImageError):
+            raise
+        raise UnreadableImageError(f"the picture is cut short or damaged ({type(error).__name__})") from error
+    return (stretch(pixels) if deep else pixels / 255.0).astype(np.float32)
+
+
+def square(pixels: Floats, size: int, resize: str) -> Floats:
+    """Pixels [size, size] of an image [H, W], antialiased.
+
+    resize: pad (whole image, black borders) | crop (central square) | stretch (aspect ratio lost).
+    """
+    height, width = pixels.shape
+    image = Image.fromarray(np.ascontiguousarray(pixels, dtype=np.float32))
+    if resize == "pad":
+        longest = max(height, width)
+        shape = max(1, round(size * height / longest)), max(1, round(size * width / longest))
+        canvas = np.zeros((size, size), dtype=np.float32)
+        top, left = (size - shape[0]) // 2, (size - shape[1]) // 2
+        canvas[top : top + shape[0], left : left + shape[1]] = _resized(image, shape, (0, 0, width, height))
+        return canvas
+    side = min(height, width)
+    left, top = (width - side) / 2, (height - side) / 2
+    box = (left, top, left + side, top + side) if resize == "crop" else (0, 0, width, height)
+    return _resized(image, (size, size), box)
+
+
+def _resized(image: Image.Image, shape: tuple[int, int], box: tuple[float, float, float, float]) -> Floats:
+    # Bilinear in Pillow averages over all source pixels when it shrinks and never overshoots.
+    resized = image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR, box=box)
+    return np.clip(np.asarray(resized, dtype=np.float32), 0.0, 1.0)
