@@ -29,7 +29,7 @@ class ProbeConfig:
         [1e-4, 1e-3, 1e-2, 1e-1, 1.0], "inverse L2 strengths C to choose from on validate, smallest first"
     )
     views: list[str] = setting(["frontal", "lateral"], "single views also probed at the largest fraction")
-    tolerance: float = setting(1e-4, "largest gradient at which a fit has converged")
+    tolerance: float = setting(1e-3, "largest gradient at which a fit has converged")
 
     def __post_init__(self) -> None:
         require(bool(self.fractions), "evaluation.probe.fractions is empty", "give at least one, such as [1.0]")
