@@ -133,13 +133,14 @@ def studies_of(manifest: pd.DataFrame) -> pd.DataFrame:
 
 
 def one_class_labels(studies: pd.DataFrame, names: Sequence[str]) -> list[str]:
-    """A sentence for each label and split in which no AUROC exists, because one class is missing."""
+    """A sentence for each split in which labels have no AUROC, because one class of them is missing."""
     found = []
+    kinds = {(): "no known values", (0.0,): "only negatives", (1.0,): "only positives"}
     for split in SPLITS:
         rows = studies[studies["split"] == split]
-        for name in names:
-            classes = sorted(set(rows[name].dropna()) & {0.0, 1.0})
-            if len(classes) < 2:
-                what = f"only {'positives' if classes == [1.0] else 'negatives'}" if classes else "no known values"
-                found.append(f"label {name} has {what} in {split} ({len(rows)} studies)")
+        classes = {name: tuple(sorted(set(rows[name].dropna()) & {0.0, 1.0})) for name in names}
+        for values, what in kinds.items():
+            poor = [name for name in names if classes[name] == values]
+            if poor:
+                found.append(f"{split} ({len(rows)} studies) has {what} of label {listed(poor)}")
     return found

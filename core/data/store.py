@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
 
-from core.data.types import Bytes, Floats, Ints, Strings
+import numpy as np
+import pandas as pd
+from numpy.lib.stride_tricks import sliding_window_view
+
+from core.data.types import SPLITS, Bytes, Floats, Ints, Strings
+from core.errors import DataError
+from core.io import read_json, sha256_file
+
+SCHEMA = 1
+INDEX, STUDIES, IMAGES, QUARANTINE = "index.json", "studies.parquet", "images.parquet", "quarantine.csv"
+LABEL = "label:"
+MEND = "run `viewpair data build` with the same settings: it keeps whole shards and writes the others again"
 
 
 class PixelSource(Protocol):
@@ -58,3 +70,126 @@ class StudyStore:
     size: int
     label_names: tuple[str, ...]
     splits: Mapping[str, StudyTable]
+
+
+@dataclass
+class ShardPixels:
+    """Pixels by memory map: image row r lies in file shards[shard[r]] from byte offset[r] on.
+
+    shard: [I] int64. offset: [I] int64, bytes. size: side of an image, px.
+    """
+
+    shards: tuple[Path, ...]
+    shard: Ints
+    offset: Ints
+    size: int
+    _windows: dict[int, Bytes] = field(default_factory=dict, repr=False)
+
+    def read(self, rows: Ints) -> Bytes:
+        """uint8 pixels [N, H, W] of image rows [N], gathered shard by shard."""
+        area = self.size * self.size
+        pixels = np.empty((len(rows), area), dtype=np.uint8)
+        shard, offset = self.shard[rows], self.offset[rows]
+        for number in np.unique(shard):
+            chosen = np.flatnonzero(shard == number)
+            pixels[chosen] = self._window(int(number))[offset[chosen]]
+        return pixels.reshape(-1, self.size, self.size)
+
+    def _window(self, number: int) -> Bytes:
+        """[bytes - area + 1, area] view of a shard: row b is the `area` bytes from byte b on. Nothing is copied."""
+        if number not in self._windows:
+            mapped = np.memmap(self.shards[number], dtype=np.uint8, mode="r")
+            self._windows[number] = sliding_window_view(mapped, self.size * self.size)
+        return self._windows[number]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_windows": {}}
+
+
+def open_store(folder: Path, deep: bool = False) -> StudyStore:
+    """Open a built data set and make sure that index and shards belong together.
+
+    deep: also hash every shard (reads all of it). Raises DataError for an absent, cut or foreign index or
+    shard, a patient in two splits, an empty split.
+    """
+    index = read_index(folder)
+    for shard in index["shards"]:
+        _check_shard(folder / shard["file"], shard, deep)
+    studies, images = (_read_table(folder / name, index["tables"][name]) for name in (STUDIES, IMAGES))
+    _check_tables(folder, index, studies, images)
+    shards = tuple(folder / shard["file"] for shard in index["shards"])
+    names = tuple(index["label_names"])
+    splits = {split: _table(split, names, studies, images, shards, index["size"]) for split in SPLITS}
+    return StudyStore(index["name"], index["fingerprint"], index["size"], names, splits)
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """index.json of a built data set. Raises DataError when it is absent, damaged or of another version."""
+    if not (folder / INDEX).is_file():
+        raise DataError(f"{folder} holds no finished data set (no {INDEX})", MEND)
+    index: dict[str, Any] = read_json(folder / INDEX)
+    if index.get("schema") != SCHEMA:
+        raise DataError(f"{folder / INDEX} has schema {index.get('schema')}, this version reads {SCHEMA}", MEND)
+    return index
+
+
+def _check_shard(path: Path, entry: dict[str, Any], deep: bool) -> None:
+    if not path.is_file():
+        raise DataError(f"shard {path} is missing", MEND)
+    size = path.stat().st_size
+    if size != entry["bytes"]:
+        raise DataError(f"shard {path} has {size} bytes, the index says {entry['bytes']}", MEND)
+    with path.open("rb") as handle:
+        name = handle.read(100).split(b"\0")[0].decode(errors="replace")
+    if entry["studies"] and name != f"{entry['first']}.images.npy":
+        raise DataError(f"shard {path} begins with {name!r}, the index says {entry['first']}.images.npy", MEND)
+    if deep and sha256_file(path) != entry["sha256"]:
+        raise DataError(f"shard {path} does not have the SHA-256 that the index says", MEND)
+
+
+def _read_table(path: Path, digest: str) -> pd.DataFrame:
+    if not path.is_file():
+        raise DataError(f"{path} is missing", MEND)
+    if sha256_file(path) != digest:
+        raise DataError(f"{path} does not have the SHA-256 that {INDEX} says", MEND)
+    return pd.read_parquet(path)
+
+
+def _check_tables(folder: Path, index: dict[str, Any], studies: pd.DataFrame, images: pd.DataFrame) -> None:
+    seen = studies.drop_duplicates(["patient_id", "split"])["patient_id"]
+    if seen.duplicated().any():
+        names = ", ".join(sorted(seen[seen.duplicated()].unique())[:10])
+        raise DataError(f"{folder}: patients in more than one split: {names}", "mend the splits and build anew")
+    for split in SPLITS:
+        count, said = int((studies["split"] == split).sum()), index["splits"][split]["studies"]
+        if count != said or count == 0:
+            raise DataError(f"{folder}: split {split} has {count} studies, the index says {said}", MEND)
+    limits = np.array([shard["bytes"] for shard in index["shards"]])[images["shard"]]
+    if (images["offset"] < 0).any() or (images["offset"] + index["size"] ** 2 > limits).any():
+        raise DataError(f"{folder / IMAGES} points outside its shards", MEND)
+
+
+def _table(
+    split: str,
+    names: tuple[str, ...],
+    studies: pd.DataFrame,
+    images: pd.DataFrame,
+    shards: tuple[Path, ...],
+    size: int,
+) -> StudyTable:
+    rows = studies[studies["split"] == split]
+    mine = images[images["study"].isin(rows.index)]
+    labels = rows[[LABEL + name for name in names]].to_numpy(dtype=np.float32).reshape(len(rows), len(names))
+    columns = {name: mine[name].to_numpy(dtype=np.int64) for name in ("shard", "offset", "view")}
+    return StudyTable(
+        split=split,
+        label_names=names,
+        study_ids=rows["study_id"].to_numpy(dtype=str),
+        patient_ids=rows["patient_id"].to_numpy(dtype=str),
+        labels=labels,
+        start=np.concatenate([[0], np.cumsum(rows["images"])]).astype(np.int64),
+        image_ids=mine["image_id"].to_numpy(dtype=str),
+        view=columns["view"],
+        sites=rows["site"].to_numpy(dtype=str),
+        pixels=ShardPixels(shards, columns["shard"], columns["offset"], size),
+    )

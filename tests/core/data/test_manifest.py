@@ -105,6 +105,6 @@ def test_labels_are_selected_in_the_order_asked_for() -> None:
 def test_a_label_with_one_class_is_told() -> None:
     studies = studies_of(manifest([*GOOD, ("p3", "s3", "frontal", "train", 0.0)]))
     assert one_class_labels(studies, ["Edema"]) == [
-        "label Edema has only positives in validate (1 studies)",
-        "label Edema has no known values in test (1 studies)",
+        "validate (1 studies) has only positives of label Edema",
+        "test (1 studies) has no known values of label Edema",
     ]
