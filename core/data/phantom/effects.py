@@ -1,0 +1,88 @@
+"""What a finding does to the chest: the vocabulary in which `findings` and `devices` describe disease in 3-D."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from core.data.phantom.geometry import Array, Solids, ellipsoids
+from core.data.phantom.organs import SIGN, Organs, Structure
+from core.data.phantom.rays import Parts
+
+MU_SOFT = 0.0195  # 1/mm, water-like tissue at about 65 keV effective
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Where air spaces of one lung are filled: a union of solids, and the share of air replaced (0 to 1)."""
+
+    side: str
+    solids: Solids
+    fill: float
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One finding in 3-D. side: left | right | both | "". without: organ shapes had the finding not been there."""
+
+    finding: str
+    severity: float
+    side: str
+    layers: tuple[Layer, ...] = ()
+    parts: Parts | None = None
+    without: Structure | None = None
+
+
+@dataclass(frozen=True)
+class Pleura:
+    """What lies in one pleural cavity: lung inside `aerated` (None = no fluid) shrunk by `collapse` (1 = expanded)."""
+
+    aerated: Solids | None = None
+    collapse: float = 1.0
+    pivot: Array = field(default_factory=lambda: np.zeros(3))
+
+
+@dataclass(frozen=True)
+class Disease:
+    """All findings of one study."""
+
+    structure: Structure
+    pleura: dict[str, Pleura]
+    effects: tuple[Effect, ...]
+
+    def posed(self, arms: str) -> Disease:
+        """The same study with the arms held for another film."""
+        effects = tuple(
+            replace(e, without=None if e.without is None else replace(e.without, arms=arms)) for e in self.effects
+        )
+        return replace(self, structure=replace(self.structure, arms=arms), effects=effects)
+
+
+def shrunk(solids: Solids, factor: float, pivot: Array) -> Solids:
+    """`solids` scaled by `factor` about `pivot`."""
+    offsets = (solids.normals @ pivot) * (1 - factor) + factor * solids.offsets
+    return Solids(solids.frame / factor, pivot + factor * (solids.centre - pivot), solids.normals, offsets)
+
+
+def lung_shell(organs: Organs, side: str) -> Solids:
+    """The two convex solids whose intersection bounds one pleural cavity."""
+    return organs.solids.take(organs.named("cage", f"side_{side}"))
+
+
+def cluster(centre: Array, size: float, count: int, rng: np.random.Generator, spread: float = 0.7) -> Solids:
+    """Ragged-edged patch of lung: `count` ellipsoids of about `size` mm round `centre`."""
+    offsets = rng.normal(0, size * spread, (count, 3))
+    offsets[0] = 0
+    radii = size * rng.uniform(0.55, 1.05, (count, 3))
+    return ellipsoids(centre + offsets, radii, _random_turn(rng))
+
+
+def _random_turn(rng: np.random.Generator) -> Array:
+    q, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    return np.asarray(q)
+
+
+def mirrored(side: str, x: float, y: float, z: float) -> Array:
+    """A point given as for the left side, on `side`."""
+    return np.array([SIGN[side] * x, y, z])

@@ -1,0 +1,114 @@
+"""From line integrals to a film: quanta, scatter, the detector's log, the site's processing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.data.phantom.geometry import Array
+from core.data.phantom.rays import Rays, film_rays
+from core.data.phantom.sites import Site
+
+FIELD = 392.0  # mm across the film, in the plane through the chest's middle
+SCATTER_WIDTH = 34.0  # mm, spread of scattered rays
+LOG_SPAN = 5.6  # film's range of log exposure
+COARSE = 32  # px, grid on which broad blurs are computed
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How the patient stands for one film. Turns in degrees, shifts in mm. view: AP | PA | LATERAL."""
+
+    view: str
+    turn: float
+    lean: float
+    roll: float
+    shift: tuple[float, float]
+
+
+def draw_pose(view: str, rng: np.random.Generator) -> Pose:
+    """A slightly imperfect posture; portable (AP) films are turned and leaned more."""
+    sloppy = 1.6 if view == "AP" else 1.0
+    turn, lean, roll = rng.normal(0, [2.6, 2.0, 1.0]) * sloppy
+    return Pose(view, turn, lean, roll, (float(rng.normal(0, 6)), float(rng.normal(0, 7))))
+
+
+def pose_rays(pose: Pose, size: int, field: float = FIELD) -> Rays:
+    """The rays of one film. The patient's left is on the right of a frontal film, the front left on a lateral one."""
+    across, forward = {
+        "PA": ([1.0, 0, 0], [0, 1.0, 0]),
+        "AP": ([1.0, 0, 0], [0, -1.0, 0]),
+        "LATERAL": ([0, -1.0, 0], [1.0, 0, 0]),
+    }[pose.view]
+    axes = np.array([across, [0, 0, 1.0], forward])
+    axes = axes @ _turns(pose).T
+    origin = axes[0] * pose.shift[0] + axes[1] * (pose.shift[1] + 4.0)
+    return film_rays(axes, origin, 1120.0 if pose.view == "AP" else 1700.0, size, field)
+
+
+def _turns(pose: Pose) -> Array:
+    from core.data.phantom.geometry import rotation
+
+    frontal = pose.view != "LATERAL"
+    lean, roll = ("x", "y") if frontal else ("y", "x")
+    return np.asarray(rotation("z", pose.turn) @ rotation(lean, pose.lean) @ rotation(roll, pose.roll))
+
+
+def resample_matrix(size: int, coarse: int) -> tuple[Array, Array]:
+    """(down [coarse, size], up [size, coarse]): block means and linear interpolation along one axis."""
+    edges = np.linspace(0, size, coarse + 1)
+    cells = np.arange(size)
+    cover = np.minimum(cells + 1, edges[1:, None]) - np.maximum(cells, edges[:-1, None])
+    down = np.maximum(cover, 0) / (size / coarse)
+    place = np.clip((cells + 0.5) * coarse / size - 0.5, 0, coarse - 1)
+    up = np.maximum(1 - np.abs(place[:, None] - np.arange(coarse)), 0)
+    return down, up
+
+
+def blur(image: Array, width: float, pitch: float) -> Array:
+    """Gaussian blur of `width` mm, edges replicated, on a grid no finer than needed."""
+    size = len(image)
+    coarse = min(size, max(COARSE, int(np.ceil(2.5 * size * pitch / width))))
+    down, up = resample_matrix(size, coarse)
+    place = np.arange(coarse)
+    kernel = np.exp(-0.5 * ((place[:, None] - place) * (size / coarse) * pitch / width) ** 2)
+    kernel /= kernel.sum(1, keepdims=True)
+    whole = up @ kernel @ down
+    return np.asarray(whole @ image @ whole.T)
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """What reaches the detector: primary [H, W] and scattered [H, W] rays, in units of the open beam, and mm a px."""
+
+    primary: Array
+    scattered: Array
+    pitch: float
+
+
+def expose(total: Array, pitch: float, scatter: float) -> Exposure:
+    """Beer-Lambert's law, and scatter: a blurred share of the primary, which fills dark places most."""
+    primary = np.exp(-total)
+    return Exposure(primary, scatter * blur(primary, SCATTER_WIDTH, pitch), pitch)
+
+
+def noisy(exposure: Exposure, dose: float, rng: np.random.Generator) -> Array:
+    """Detected rays, in units of the open beam, with Poisson noise of `dose` quanta / mm^2 in the open beam."""
+    quanta = dose * exposure.pitch**2
+    return np.asarray((rng.poisson(quanta * (exposure.primary + exposure.scattered)) + 0.5) / quanta)
+
+
+def develop(detected: Array, pitch: float, site: Site) -> Array:
+    """Detected rays to film values in [0, 1], dense parts bright: log, unsharp masking, the site's S-curve."""
+    log = -np.log(np.maximum(detected, 1e-6))
+    log = log + site.boost * (log - blur(log, site.boost_width, pitch))
+    x = np.clip(log / LOG_SPAN, 0, 1)
+    return np.asarray((1 - site.curve) * x + site.curve * s_curve(x))
+
+
+def s_curve(x: Array) -> Array:
+    """A smooth S from (0, 0) to (1, 1), steepest at the middle of the film's range."""
+    steep = 6.0
+    low, high = 1 / (1 + np.exp(steep * 0.5)), 1 / (1 + np.exp(-steep * 0.5))
+    return np.asarray((1 / (1 + np.exp(-steep * (x - 0.5))) - low) / (high - low))

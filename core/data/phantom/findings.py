@@ -1,0 +1,288 @@
+"""Findings placed in 3-D: for each of CheXpert's labels, where it sits and what it does to the chest.
+
+Severity s runs from 0 (at the edge of being seen) to 1 (gross). The places are those of textbooks: effusions in the
+sulci and behind, atelectasis at the bases, edema about the hila, and a set share of focal findings where one view
+hides them: behind the heart, and in the posterior costophrenic recess below the domes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from core.data.phantom.body import Body
+from core.data.phantom.devices import place_devices
+from core.data.phantom.effects import Disease, Effect, Layer, Pleura, cluster, mirrored
+from core.data.phantom.geometry import Array, ellipsoids, rotation, segments
+from core.data.phantom.organs import SIDES, SIGN, Organs, Structure, build_organs, dome_tops
+from core.data.phantom.rays import join, parts_of
+from core.data.phantom.skeleton import compressed_vertebra, rib_line, rib_parts
+from core.data.phantom.vessels import HILUM, MU_BLOOD, lung_points
+
+
+@dataclass(frozen=True)
+class Case:
+    """One finding that a study has. episode: counts its onsets in this patient, so that its place persists."""
+
+    finding: str
+    severity: float
+    episode: int
+
+
+@dataclass
+class Chest:
+    """What placing needs: the patient, the organs before disease, the random stream of the finding's episode."""
+
+    body: Body
+    organs: Organs
+    structure: Structure
+    rng: np.random.Generator
+    hidden_share: float
+    tree: dict[str, tuple[Array, Array, Array]]
+
+    def side(self) -> str:
+        """A side drawn evenly."""
+        return SIDES[int(self.rng.integers(2))]
+
+    def place(self, side: str, where: str, depth: float = 0.0) -> Array:
+        """A point of one lung in a zone: anywhere | low | hidden (behind the heart, or in the posterior recess)."""
+        for _ in range(6):
+            points = lung_points(self.body, self.organs, side, self.rng, 700)
+            fit = points[ZONES[where](self, side, points)]
+            if len(fit):
+                return np.asarray(fit[0])
+        return np.asarray(points[0])
+
+    def zone(self, ordinary: str) -> str:
+        """`ordinary`, or a hidden place for the set share."""
+        return "hidden" if self.rng.random() < self.hidden_share else ordinary
+
+
+def _hidden(chest: Chest, side: str, points: Array) -> Array:
+    x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
+    top = dome_tops(chest.body, chest.structure)[side]
+    recess = (y < -45) & (z < top - 14)
+    heart = (x < 52 * chest.body.width) & (y < -28) & (z > top) & (z < -18)
+    return np.asarray(recess | (heart & (side == "left")))
+
+
+ZONES: dict[str, Callable[[Chest, str, Array], Array]] = {
+    "anywhere": lambda c, s, p: np.abs(p[:, 0]) > 30,
+    "low": lambda c, s, p: (p[:, 2] < -20) & (p[:, 2] > dome_tops(c.body, c.structure)[s] - 12),
+    "hidden": _hidden,
+}
+
+
+def _consolidation(chest: Chest, s: float) -> Effect:
+    side, rng = chest.side(), chest.rng
+    centre = chest.place(side, chest.zone("anywhere"))
+    size = 13 + 17 * s
+    patch = cluster(centre, size, 6, rng)
+    layers = (
+        Layer(side, patch, 0.28 + 0.42 * s),
+        Layer(side, ellipsoids([centre], [[1.9 * size] * 3]), 0.07 + 0.08 * s),
+    )
+    toward = HILUM[side] - centre
+    ends = centre + rng.normal(0, 0.7 * size, (4, 3))
+    starts = centre + 0.25 * toward + rng.normal(0, 3, (4, 3))
+    bronchi = parts_of(segments(starts, ends, np.full(4, 1.9)), -0.012 * s)
+    return Effect("Consolidation", s, side, layers, bronchi)
+
+
+def _pneumonia(chest: Chest, s: float) -> Effect:
+    rng, first = chest.rng, chest.side()
+    sides = SIDES if rng.random() < 0.25 + 0.3 * s else (first,)
+    layers = []
+    for side in sides:
+        centre = chest.place(side, chest.zone("low" if rng.random() < 0.6 else "anywhere"))
+        layers.append(Layer(side, cluster(centre, 9 + 9 * s, 9, rng, 1.5), 0.2 + 0.3 * s))
+        layers.append(Layer(side, ellipsoids([centre], [[30 + 20 * s, 30 + 20 * s, 26 + 18 * s]]), 0.05 + 0.12 * s))
+    return Effect("Pneumonia", s, "both" if len(sides) == 2 else first, tuple(layers))
+
+
+def _opacity(chest: Chest, s: float) -> Effect:
+    side, rng = chest.side(), chest.rng
+    centre = chest.place(side, chest.zone("anywhere"))
+    size = 24 + 22 * s
+    shapes = [
+        ellipsoids([centre + rng.normal(0, 4, 3)], [size * f * rng.uniform(0.7, 1.1, 3)]) for f in (1.0, 0.72, 0.45)
+    ]
+    return Effect("Lung Opacity", s, side, tuple(Layer(side, shape, 0.06 + 0.13 * s) for shape in shapes))
+
+
+def _lesion(chest: Chest, s: float) -> Effect:
+    rng, sides, shapes = chest.rng, [], []
+    for _ in range(1 + int(rng.random() < 0.25) * int(rng.integers(1, 4))):
+        side, radius = chest.side(), (5 + 15 * s) * rng.uniform(0.8, 1.1)
+        centre = chest.place(side, chest.zone("anywhere"))
+        sides.append(side)
+        shapes.append(Layer(side, cluster(centre, radius, 4, rng, 0.28), 0.95))
+    return Effect("Lung Lesion", s, sides[0] if len(set(sides)) == 1 else "both", tuple(shapes))
+
+
+def _atelectasis(chest: Chest, s: float) -> Effect:
+    side, rng, layers = chest.side(), chest.rng, []
+    if rng.random() < 0.35:  # a collapsed lower lobe lies as a wedge beside the spine, on the left behind the heart
+        top = dome_tops(chest.body, chest.structure)[side]
+        centre = mirrored(side, 24, -52 * chest.body.depth, top + 22)
+        turn = rotation("y", SIGN[side] * 12)
+        layers.append(Layer(side, ellipsoids([centre], [[17 + 13 * s, 26 + 10 * s, 42 + 12 * s]], turn), 0.4 + 0.4 * s))
+    for _ in range(1 + int(rng.integers(0, 3))):
+        centre = chest.place(side, "low")
+        turn = rotation("y", rng.normal(0, 16)) @ rotation("x", rng.normal(0, 14))
+        radii = [22 + 22 * s, 18 + 16 * s, 1.6 + 2.6 * s]
+        layers.append(Layer(side, ellipsoids([centre], [radii], turn), 0.85))
+    without = chest.structure
+    chest.structure = chest.structure.raised(side, 4 + 20 * s)
+    return Effect("Atelectasis", s, side, tuple(layers), without=without)
+
+
+def _edema(chest: Chest, s: float) -> Effect:
+    layers, parts, rng = [], [], chest.rng
+    for side in SIDES:
+        hilum = HILUM[side] + [SIGN[side] * 12, 0, -8]
+        near = ellipsoids([hilum], [[34 + 16 * s, 46 + 12 * s, 54 + 20 * s]])
+        far = ellipsoids([hilum + [SIGN[side] * 12, 0, -10]], [[66, 82, 112]])
+        layers += [Layer(side, near, 0.05 + 0.22 * s), Layer(side, far, 0.03 + 0.10 * s)]
+        starts, ends, radii = chest.tree[side]
+        full = (radii > 1.4) & (ends[:, 2] > -30)
+        parts.append(parts_of(segments(starts[full], ends[full], radii[full] * (1.3 + 0.5 * s)), MU_BLOOD * 0.5))
+        walls = lung_points(chest.body, chest.organs, side, rng, 900)
+        walls = walls[(walls[:, 2] < -50) & (np.abs(walls[:, 0]) > 92 * chest.body.width)][:7]
+        if len(walls):  # Kerley B lines: septa that end on the pleura
+            inward = walls - [SIGN[side] * 15, 0, 0]
+            parts.append(parts_of(segments(walls, inward, np.full(len(walls), 0.9)), MU_BLOOD * s))
+    return Effect("Edema", s, "both", tuple(layers), join(parts))
+
+
+def _pleural_other(chest: Chest, s: float) -> Effect:
+    side, rng, body = chest.side(), chest.rng, chest.body
+    wall = lung_points(body, chest.organs, side, rng, 900)
+    if rng.random() < 0.3:  # apical cap
+        centre = wall[np.argmax(wall[:, 2])]
+        radii = np.array([30, 30, 5 + 10 * s])
+        turn = np.eye(3)
+    else:
+        flank = wall[(wall[:, 2] < 40) & (wall[:, 2] > -90)]
+        centre = flank[np.argmax(np.hypot(flank[:, 0] / body.width, 1.35 * (flank[:, 1] + 4) / body.depth))]
+        turn = rotation("z", np.degrees(np.arctan2(centre[1], centre[0])))
+        radii = np.array([3 + 9 * s, 24 + 20 * s, 34 + 32 * s])
+    layer = Layer(side, ellipsoids([centre], [radii], turn), 1.0)
+    lime = None
+    if rng.random() < 0.4:
+        spots = wall[np.argsort(-np.abs(wall[:, 0]), kind="stable")[:5]]
+        lime = parts_of(ellipsoids(spots, np.tile([2.0, 7 + 5 * s, 8 + 6 * s], (len(spots), 1))), 0.02 + 0.02 * s)
+    return Effect("Pleural Other", s, side, (layer,), lime)
+
+
+def _fracture(chest: Chest, s: float) -> Effect:
+    rng, body, side = chest.rng, chest.body, chest.side()
+    if rng.random() < 0.3:
+        level = int(rng.integers(5, 12))
+        whole, squeezed = compressed_vertebra(body, level, 0.0), compressed_vertebra(body, level, 0.2 + 0.4 * s)
+        return Effect("Fracture", s, "", parts=join([whole.to_channel(0, -1.0), squeezed]))
+    pieces = []
+    first, count = int(rng.integers(2, 7)), 1 + int(rng.random() < 0.3 + 0.4 * s) + int(s > 0.7)
+    place = int(rng.integers(3, 8))
+    for rib in range(first, first + count):
+        line = rib_line(body, side, rib)
+        step = rng.normal(0, 1, 3) * [1.5, 1.5, 1.0] + [SIGN[side] * (1 + 2 * s), 0, -(2.5 + 5.5 * s)]
+        broken = line[place : place + 3].copy()
+        broken[0] += step + 0.06 * (broken[1] - broken[0])
+        broken[1] += 0.5 * step
+        pieces += [rib_parts(body, line[place : place + 3]).to_channel(0, -1.0), rib_parts(body, broken)]
+        callus = parts_of(ellipsoids([line[place] + 0.5 * step], [[7.0, 7, 7]]), 0.009 * s)
+        pieces.append(callus)
+    return Effect("Fracture", s, side, parts=join(pieces))
+
+
+def _cardiomegaly(chest: Chest, s: float) -> Effect:
+    without = chest.structure
+    chest.structure = replace(without, heart=1.07 + 0.27 * s)
+    return Effect("Cardiomegaly", s, "", without=without)
+
+
+def _mediastinum(chest: Chest, s: float) -> Effect:
+    without = chest.structure
+    chest.structure = replace(without, mediastinum=1.14 + 0.46 * s, knob=1.05 + 0.3 * s)
+    return Effect("Enlarged Cardiomediastinum", s, "", without=without)
+
+
+def _devices(chest: Chest, s: float) -> Effect:
+    return Effect("Support Devices", s, "", parts=place_devices(chest.body, s, chest.rng))
+
+
+def _effusion(chest: Chest, s: float) -> tuple[Effect, dict[str, Pleura]]:
+    rng, body, first = chest.rng, chest.body, chest.side()
+    both, share = rng.random() < 0.4, rng.uniform(0.4, 0.9)
+    heights = {first: s} | ({SIDES[1 - SIDES.index(first)]: s * share} if both else {})
+    found = {}
+    for side, amount in heights.items():
+        level = body.height * (-186 + 28 * amount + 125 * amount**2)
+        tall = 260 * body.height
+        radii = [71 * 1.55 * body.width, 91 * 1.55 * body.depth, tall]
+        found[side] = Pleura(aerated=ellipsoids([[SIGN[side] * 71 * body.width, -4, level + tall]], [radii]))
+    return Effect("Pleural Effusion", s, "both" if both else first), found
+
+
+def _pneumothorax(chest: Chest, s: float) -> tuple[Effect, dict[str, Pleura]]:
+    side = chest.side()
+    pivot = mirrored(side, 38, -8, -62 * chest.body.height)
+    return Effect("Pneumothorax", s, side), {side: Pleura(collapse=0.945 - 0.30 * s**1.3, pivot=pivot)}
+
+
+SHAPING: dict[str, Callable[[Chest, float], Effect]] = {
+    "Cardiomegaly": _cardiomegaly,
+    "Enlarged Cardiomediastinum": _mediastinum,
+    "Atelectasis": _atelectasis,
+    "Consolidation": _consolidation,
+    "Edema": _edema,
+    "Fracture": _fracture,
+    "Lung Lesion": _lesion,
+    "Lung Opacity": _opacity,
+    "Pleural Other": _pleural_other,
+    "Pneumonia": _pneumonia,
+    "Support Devices": _devices,
+}
+PLEURAL: dict[str, Callable[[Chest, float], tuple[Effect, dict[str, Pleura]]]] = {
+    "Pleural Effusion": _effusion,
+    "Pneumothorax": _pneumothorax,
+}
+
+
+def place_findings(
+    body: Body,
+    structure: Structure,
+    cases: list[Case],
+    tree: dict[str, tuple[Array, Array, Array]],
+    hidden_share: float,
+    rng_of: Callable[[Case], np.random.Generator],
+) -> Disease:
+    """Put a study's cases into the chest, in the fixed order of SHAPING, then the pleural ones."""
+    organs = build_organs(body, structure)
+    effects, pleura = [], {side: Pleura() for side in SIDES}
+    by_name = {case.finding: case for case in cases}
+    for name, place in SHAPING.items():
+        if name in by_name:
+            case = by_name[name]
+            chest = Chest(body, organs, structure, rng_of(case), hidden_share, tree)
+            effects.append(place(chest, case.severity))
+            structure = chest.structure
+    for name, place_pleural in PLEURAL.items():
+        if name in by_name:
+            case = by_name[name]
+            chest = Chest(body, organs, structure, rng_of(case), hidden_share, tree)
+            effect, found = place_pleural(chest, case.severity)
+            effects.append(effect)
+            for side, state in found.items():
+                merged = {k: v for k, v in vars(state).items() if not _is_default(k, v)}
+                pleura[side] = replace(pleura[side], **merged)
+    return Disease(structure, pleura, tuple(effects))
+
+
+def _is_default(name: str, value: object) -> bool:
+    if name == "aerated":
+        return value is None
+    return (name == "collapse" and value == 1.0) or (name == "pivot" and not np.any(value))

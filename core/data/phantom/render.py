@@ -1,0 +1,99 @@
+"""One film of one study: its values, and where and how well each finding shows on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.data.phantom.effects import Effect
+from core.data.phantom.film import Pose, develop, expose, noisy, pose_rays
+from core.data.phantom.geometry import Array
+from core.data.phantom.projection import Scene, project
+from core.data.phantom.rays import Rays
+from core.data.phantom.sites import Site
+
+LEAST, MOST, SHARE = 0.004, 0.04, 0.2  # a mask holds what changes the line integral by SHARE of the finding's most
+MARKER = ((0.0, 0.0, 3.0, 16.0), (0.0, 13.0, 10.0, 3.0))  # mm: x, y, width, height of the strokes of a lead L
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One finding on one film. mask: bool [H, W]. box: x0, y0, x1, y1 in px (x1, y1 outside), None where it casts nothing.
+
+    visibility: mean change of displayed grey inside the mask if the finding were taken away, 0 to 1 of the window.
+    """
+
+    effect: Effect
+    mask: NDArray[np.bool_]
+    box: tuple[int, int, int, int] | None
+    visibility: float
+
+
+@dataclass(frozen=True)
+class Film:
+    """values: [H, W] in [0, 1], dense parts bright. window: (low, high) values that the display spans. pitch: mm."""
+
+    values: Array
+    window: tuple[float, float]
+    sightings: list[Sighting]
+    pitch: float
+
+
+def render_film(
+    scene: Scene, pose: Pose, site: Site, size: int, dose: float, scatter: float, rng: np.random.Generator
+) -> Film:
+    """Project, expose and develop one film of `size` px."""
+    rays = pose_rays(pose, size)
+    total, found = project(scene, rays)
+    if site.marker and pose.view != "LATERAL":
+        total = total + _marker(rays, rng)
+    exposure = expose(total, rays.pitch, scatter * site.scatter)
+    values = develop(noisy(exposure, dose * site.dose, rng), rays.pitch, site)
+    low, high = np.percentile(values[total > 0.1], site.window)
+    values = _collimate(values, site, rng)
+    clean = develop(exposure.primary + exposure.scattered, rays.pitch, site)
+    sightings = []
+    for effect, change in zip(scene.disease.effects, found, strict=True):
+        without = expose(total - change, rays.pitch, scatter * site.scatter)
+        healthy = develop(without.primary + without.scattered, rays.pitch, site)
+        shown = [np.clip((v - low) / (high - low), 0, 1) for v in (clean, healthy)]
+        sightings.append(_sight(effect, np.abs(change), np.abs(shown[0] - shown[1])))
+    return Film(values, (float(low), float(high)), sightings, rays.pitch)
+
+
+def _sight(effect: Effect, change: Array, contrast: Array) -> Sighting:
+    most = float(change.max())
+    mask = change > np.clip(SHARE * most, LEAST, MOST)
+    if not mask.any():
+        return Sighting(effect, mask, None, 0.0)
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    return Sighting(effect, mask, box, float(contrast[mask].mean()))
+
+
+def _marker(rays: Rays, rng: np.random.Generator) -> Array:
+    """A lead letter beside the patient's left shoulder: [H, W], line integral."""
+    left, top = 140 + rng.uniform(0, 25), 150 + rng.uniform(0, 25)
+    ink = np.zeros(rays.shape)
+    for x, y, wide, tall in MARKER:
+        across = _cover(rays.u, rays.pitch, left + x, left + x + wide)
+        down = _cover(-rays.v, rays.pitch, y - top, y + tall - top)
+        ink = np.maximum(ink, down[:, None] * across[None, :])
+    return 2.5 * ink
+
+
+def _cover(centres: Array, pitch: float, low: float, high: float) -> Array:
+    """Share of each pixel that [low, high] covers along one axis."""
+    return np.clip((np.minimum(centres + pitch / 2, high) - np.maximum(centres - pitch / 2, low)) / pitch, 0, 1)
+
+
+def _collimate(values: Array, site: Site, rng: np.random.Generator) -> Array:
+    """Black edges where the beam was narrowed."""
+    edges = np.round(rng.uniform(0, site.collimation, 4) * len(values)).astype(int)
+    top, bottom, left, right = (int(e) for e in edges)
+    framed = np.zeros_like(values)
+    inside = (slice(top, len(values) - bottom), slice(left, len(values) - right))
+    framed[inside] = values[inside]
+    return framed
