@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,15 @@ def result_config(config: TrialConfig) -> dict[str, Any]:
     return {**chosen, "data": data_key(config.data), "loader.backend": config.loader.backend}
 
 
+def trial_ids(config: TrialConfig, seeds: Iterable[int]) -> list[str]:
+    """Ids of the trials that differ from `config` in their seed alone."""
+    fixed = result_config(config)
+    return [canonical_hash({**fixed, "seed": seed}, 16) for seed in seeds]
+
+
 def trial_id(config: TrialConfig) -> str:
     """16 hex digits of the hash of everything that changes the trial's result."""
-    return canonical_hash(result_config(config), 16)
+    return trial_ids(config, [config.seed])[0]
 
 
 def evaluation_key(config: TrialConfig) -> str:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig
 
+from core.compose import to_trial
 from core.config import TrialConfig, setting
 
 
@@ -25,3 +27,10 @@ def register() -> None:
 
     LAUNCHERS.discover()
     ConfigStore.instance().store(name="sweep_schema", node=SweepConfig)
+
+
+def to_sweep(config: DictConfig) -> SweepConfig:
+    """The typed object of a composed sweep config; raises ConfigError for a value that cannot work."""
+    sweep = to_trial(config)
+    assert isinstance(sweep, SweepConfig)
+    return sweep

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.config import TrialConfig
 from core.progress import duration
 from sweeps.folders import trial_folder
 from sweeps.lease import owner
@@ -27,19 +26,19 @@ class Line:
     detail: str = ""
 
 
-def read_ledger(root: Path, trials: Mapping[str, TrialConfig]) -> list[Line]:
-    """Where every declared trial (id -> config) stands, in this order.
+def read_ledger(root: Path, trials: Mapping[str, str]) -> list[Line]:
+    """Where every declared trial (id -> evaluation key) stands, in this order.
 
     done: its result is there and whole. A result that was cut short is a hole, whatever status.json says.
     running: a live process has it. interrupted: it began, and its owner is gone; the next run goes on from there.
     """
-    return [_line(trial, config, trial_folder(root, trial)) for trial, config in trials.items()]
+    return [_line(trial, evaluation, trial_folder(root, trial)) for trial, evaluation in trials.items()]
 
 
-def _line(trial: str, config: TrialConfig, folder: Path) -> Line:
+def _line(trial: str, evaluation: str, folder: Path) -> Line:
     if not folder.is_dir():
         return Line(trial, "pending")
-    if is_done(folder, config):
+    if is_done(folder, evaluation):
         return Line(trial, "done")
     status = read_status(folder)
     if owner(folder) is not None:

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from core.compose import compose, override_text, to_trial
+from omegaconf import OmegaConf
+
+from core.compose import CONF, compose, override_text, to_trial
 from core.config import TrialConfig
 from core.errors import ConfigError, require
-from core.identity import evaluation_key, trial_id
+from core.identity import evaluation_key, trial_ids
 from core.io import write_json
-from sweeps.ablation import ABLATIONS, Ablation, check_seeds, read
+from sweeps.ablation import ABLATIONS, Ablation, check_seeds, names_of, read
 from sweeps.folders import sweep_folder
 
 SCHEMA = 1
@@ -45,12 +47,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """An ablation, resolved. overrides: the user's, for all its trials."""
+    """An ablation, resolved. overrides: the user's, for all its trials. evaluation_key: of all its trials."""
 
     ablation: Ablation
     preset: str
     overrides: tuple[str, ...]
     seeds: tuple[int, ...]
+    evaluation_key: str
     cells: tuple[Cell, ...]
 
     def trials(self) -> dict[str, TrialConfig]:
@@ -59,7 +62,6 @@ class Plan:
 
     def plain(self) -> dict[str, Any]:
         """The content of plan.json."""
-        first = next(iter(self.trials().values()))
         return {
             "schema": SCHEMA,
             "ablation": self.ablation.name,
@@ -70,7 +72,7 @@ class Plan:
             "draw": list(self.ablation.draw),
             "claims": list(self.ablation.claims),
             "seeds": list(self.seeds),
-            "evaluation_key": evaluation_key(first),
+            "evaluation_key": self.evaluation_key,
             "overrides": list(self.overrides),
             "cells": [_plain_cell(cell) for cell in self.cells],
         }
@@ -112,8 +114,7 @@ def make_plan(name: str, overrides: Sequence[str], preset: str, folder: Path = A
     seeds = _seeds(overrides) or ablation.seeds
     cells = tuple(_resolve(ablation, row, base, seeds) for row in _rows(ablation))
     _check_distinct(ablation, cells)
-    _check_evaluation(ablation, cells)
-    return Plan(ablation, preset, mine, seeds, cells)
+    return Plan(ablation, preset, mine, seeds, _evaluation_key(ablation, cells), cells)
 
 
 def trial_overrides(overrides: Iterable[str]) -> tuple[str, ...]:
@@ -137,6 +138,20 @@ def _seeds(overrides: Iterable[str]) -> tuple[int, ...]:
     return check_seeds("seeds", OverridesParser.create().parse_override(chosen[-1]).value())
 
 
+def preset_of(overrides: Iterable[str]) -> str:
+    """The preset that the overrides choose, or the primary config's own."""
+    chosen = [o.partition("=")[2] for o in overrides if _key(o) == "preset"]
+    if chosen:
+        return chosen[-1]
+    primary: Any = OmegaConf.load(CONF / "sweep.yaml")
+    return next(str(d["preset"]) for d in primary.defaults if "preset" in d)
+
+
+def plans_for(chosen: Any, overrides: Sequence[str], folder: Path = ABLATIONS) -> list[Plan]:
+    """The plans of the ablations that `ablation=...` names. Raises ConfigError as `make_plan`."""
+    return [make_plan(name, overrides, preset_of(overrides), folder) for name in names_of(chosen, folder)]
+
+
 def _rows(ablation: Ablation) -> Iterator[_Row]:
     for values in _combinations(ablation.axes) if ablation.axes else ():
         yield _Row("", "cell", "probe", _overrides(values), values, {})
@@ -157,9 +172,8 @@ def _resolve(ablation: Ablation, row: _Row, base: tuple[str, ...], seeds: tuple[
     trials = []
     for values in _combinations(row.over):
         config = _trial(ablation, row, [*base, *row.base, *_overrides(values)])
-        for seed in seeds:
-            seeded = replace(config, seed=seed)
-            trials.append(PlannedTrial(trial_id(seeded), seeded, values))
+        ids = trial_ids(config, seeds)
+        trials += [PlannedTrial(i, replace(config, seed=s), values) for i, s in zip(ids, seeds, strict=True)]
     method = str(trials[0].config.method.name)
     name = row.name or " ".join([method, *(f"{k.rpartition('.')[2]}={v}" for k, v in row.values.items())])
     return Cell(name, method, row.role, row.evaluation, row.values, tuple(trials))
@@ -182,10 +196,13 @@ def _check_distinct(ablation: Ablation, cells: Iterable[Cell]) -> None:
             seen[trial.id] = cell.name
 
 
-def _check_evaluation(ablation: Ablation, cells: Iterable[Cell]) -> None:
-    keys = {evaluation_key(cell.trials[0].config) for cell in cells}
+def _evaluation_key(ablation: Ablation, cells: Sequence[Cell]) -> str:
+    """The one evaluation key of all cells: their rows stand in one table."""
+    first = cells[0].trials[0].config
+    same = all(trial.config.evaluation == first.evaluation for cell in cells for trial in cell.trials)
     what = f"ablation {ablation.name}: its cells differ in their evaluation settings"
-    require(len(keys) == 1, what, "set evaluation.* for all of them, in base or on the command line")
+    require(same, what, "set evaluation.* for all of them, in base or on the command line")
+    return evaluation_key(first)
 
 
 def write_plan(root: Path, plan: Plan) -> Path:

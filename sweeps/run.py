@@ -11,17 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.data.build import data_key, prepare
-
 from core.config import TrialConfig
-from core.errors import BusyError
+from core.data.build import data_key, prepare
+from core.errors import BusyError, require
 from core.progress import Progress
+from sweeps.estimate import estimate
 from sweeps.folders import runs_folder
 from sweeps.launchers.base import LAUNCHERS, Launcher, Order, Submission
 from sweeps.lease import hold
 from sweeps.ledger import Line, counts, read_ledger
 from sweeps.plan import Plan, write_plan
 from sweeps.queue import Queue
+from sweeps.show import show_plans
 from sweeps.trial import Compute, compute
 
 POLL_SECONDS = 0.5
@@ -49,20 +50,39 @@ def all_trials(plans: Sequence[Plan]) -> dict[str, TrialConfig]:
     return trials
 
 
+def preview(plans: Sequence[Plan], root: Path) -> str:
+    """What running the plans would do and cost, as text. Writes nothing."""
+    trials = all_trials(plans)
+    lines = read_ledger(root, _keys(plans))
+    done = {line.trial: trials[line.trial] for line in lines if line.state == "done"}
+    missing = {trial: config for trial, config in trials.items() if trial not in done}
+    return show_plans(plans, lines, estimate(root, missing, done))
+
+
+def _keys(plans: Sequence[Plan]) -> dict[str, str]:
+    """Evaluation key of every trial. Raises ConfigError where two plans evaluate a shared trial differently."""
+    keys: dict[str, str] = {}
+    for plan in plans:
+        for trial in plan.trials():
+            same = keys.setdefault(trial, plan.evaluation_key) == plan.evaluation_key
+            what = f"ablation {plan.ablation.name} shares trials with another, but evaluates them differently"
+            require(same, what, "run the two in separate commands")
+    return keys
+
+
 def run_plans(plans: Sequence[Plan], root: Path, launcher: Any, compute: Compute = compute) -> Outcome:
     """Write the plans, build the data, run what is missing on `launcher` (its config), and return what came out.
 
     A trial that fails does so alone. Ctrl-C stops the workers; everything on disk is kept.
     """
+    trials, keys = all_trials(plans), _keys(plans)
     for plan in plans:
         write_plan(root, plan)
-    trials = all_trials(plans)
-    before = read_ledger(root, trials)
-    missing = {line.trial: trials[line.trial] for line in before if line.state != "done"}
+    missing = {line.trial: trials[line.trial] for line in read_ledger(root, keys) if line.state != "done"}
     if missing:
         build_data(list(missing.values()), root)
-        _launch(missing, trials, root, launcher, compute)
-    return Outcome(read_ledger(root, trials), len(trials) - len(missing))
+        _launch(missing, keys, root, launcher, compute)
+    return Outcome(read_ledger(root, keys), len(trials) - len(missing))
 
 
 def build_data(configs: Sequence[TrialConfig], root: Path) -> None:
@@ -76,48 +96,50 @@ def build_data(configs: Sequence[TrialConfig], root: Path) -> None:
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Hold a lease, waiting for whoever has it: another sweep that builds the same data."""
-    while True:
-        try:
-            with hold(folder):
-                yield
-                return
-        except BusyError:
-            time.sleep(POLL_SECONDS)
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(hold(folder))
+                break
+            except BusyError:
+                time.sleep(POLL_SECONDS)
+        yield
 
 
 def _launch(
-    missing: Mapping[str, TrialConfig], trials: Mapping[str, TrialConfig], root: Path, config: Any, compute: Compute
+    missing: Mapping[str, TrialConfig], keys: Mapping[str, str], root: Path, config: Any, compute: Compute
 ) -> None:
     folder = runs_folder(root) / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
     order = Order(Queue.fill(folder / "queue", dict(missing)), root, folder / "logs", compute)
     launcher: Launcher = LAUNCHERS.build(config)
     submission = launcher.submit(order)
-    print(f"{len(missing)} of {len(trials)} trials to run: {submission.describe()}", flush=True)
+    print(f"{len(missing)} of {len(keys)} trials to run: {submission.describe()}", flush=True)
     if launcher.detached:
         return
-    lines = follow(submission, root, missing, len(trials))
-    if counts(lines).keys() == {"done"}:
+    if follow(submission, root, {trial: keys[trial] for trial in missing}, len(keys)) == 0:
+        # what the workers said is of use only when something went wrong
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def follow(submission: Submission, root: Path, trials: Mapping[str, TrialConfig], total: int) -> list[Line]:
-    """Show progress until nothing runs any more; returns the ledger. On any error, Ctrl-C too, stop what runs."""
-    lines: list[Line] = []
+def follow(submission: Submission, root: Path, trials: Mapping[str, str], total: int) -> int:
+    """Show progress of `trials` (id -> evaluation key) until nothing runs any more; returns how many are not done.
+
+    On any error, Ctrl-C too, stop what runs.
+    """
+    left = dict(trials)
     try:
-        with Progress("trials", total, "trials", done=total - len(trials)) as progress:
+        with Progress("trials", total, "trials", done=total - len(left)) as progress:
             active = True
             while active:
                 time.sleep(POLL_SECONDS)
                 active = submission.active()
-                before, lines = _done(lines), read_ledger(root, trials)
-                progress.advance(_done(lines) - before, note=_note(lines))
+                lines = read_ledger(root, left)
+                finished = {line.trial for line in lines if line.state == "done"}
+                left = {trial: key for trial, key in left.items() if trial not in finished}
+                progress.advance(len(finished), note=_note(lines))
     finally:
         submission.cancel()
-    return lines
-
-
-def _done(lines: list[Line]) -> int:
-    return counts(lines).get("done", 0)
+    return len(left)
 
 
 def _note(lines: list[Line]) -> str:

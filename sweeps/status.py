@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from core.errors import DataError
@@ -17,7 +17,8 @@ WRITE_SECONDS = 2.0
 class Status:
     """state: running | done | failed. stage: data | train | evaluate. step and total_steps: of training.
 
-    began and updated: Unix time, s. error: one line, "" unless failed.
+    began (the stage) and updated: Unix time, s. seconds: of the whole attempt so far. error: one line, ""
+    unless failed.
     """
 
     state: str
@@ -26,6 +27,7 @@ class Status:
     total_steps: int = 0
     began: float = 0.0
     updated: float = 0.0
+    seconds: float = 0.0
     error: str = ""
 
     def seconds_left(self) -> float:
@@ -53,24 +55,23 @@ class Reporter:
     """Keeps a running trial's status.json up to date, at most every few seconds within a stage."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._folder, self._start = folder, time.time()
         self._now = Status("running")
 
     def stage(self, name: str) -> None:
         """Enter a stage."""
-        now = time.time()
-        self._write(Status("running", name, began=now, updated=now))
+        self._write(Status("running", name, began=time.time()))
 
     def step(self, step: int, total_steps: int) -> None:
         """Report `step` of `total_steps` of the present stage."""
-        now, began = time.time(), self._now.began
-        if now - self._now.updated >= WRITE_SECONDS:
-            self._write(Status("running", self._now.stage, step, total_steps, began, now))
+        if time.time() - self._now.updated >= WRITE_SECONDS:
+            self._write(replace(self._now, step=step, total_steps=total_steps))
 
     def end(self, state: str, error: str = "") -> None:
         """The trial is done or has failed."""
-        self._write(Status(state, self._now.stage, began=self._now.began, updated=time.time(), error=error))
+        self._write(replace(self._now, state=state, error=error))
 
     def _write(self, status: Status) -> None:
-        write_status(self._folder, status)
-        self._now = status
+        now = time.time()
+        self._now = replace(status, updated=now, seconds=now - self._start)
+        write_status(self._folder, self._now)

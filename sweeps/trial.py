@@ -5,11 +5,10 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from core.config import TrialConfig
 from core.errors import DataError, UserError
-from core.identity import trial_id
+from core.identity import evaluation_key, trial_id
 from core.io import write_text
 from sweeps.folders import trial_folder
 from sweeps.lease import Lease, hold
@@ -36,16 +35,12 @@ class Report:
 Compute = Callable[[TrialConfig, Path, Report], None]
 
 
-def is_done(folder: Path, config: TrialConfig) -> bool:
-    """Whether the trial's result for this evaluation is there and whole."""
-    from core.results import read_result, result_folder
+def is_done(folder: Path, evaluation: str) -> bool:
+    """Whether the trial's result under this evaluation key is there and whole."""
+    from core.results import read_result
 
-    return _verifies(lambda: read_result(result_folder(folder, config)))
-
-
-def _verifies(read: Callable[[], Any]) -> bool:
     try:
-        read()
+        read_result(folder / "evaluations" / evaluation)
     except DataError:
         return False
     return True
@@ -78,7 +73,7 @@ def run_trial(config: TrialConfig, root: Path, worker: str = "", compute: Comput
     """
     folder = trial_folder(root, trial_id(config))
     with hold(folder, worker) as lease:
-        if is_done(folder, config):
+        if is_done(folder, evaluation_key(config)):
             return True
         reporter = Reporter(folder)
         try:
