@@ -33,7 +33,4 @@ def build_optimiser(module: nn.Module, config: OptimConfig) -> torch.optim.Optim
     groups = parameter_groups(module, config)
     if config.name == "adamw":
         return torch.optim.AdamW(groups, lr=config.base_lr, betas=(config.betas[0], config.betas[1]), fused=True)
-    import_timm()
-    from timm.optim import Lars
-
-    return Lars(groups, lr=config.base_lr, momentum=config.momentum)
+    return import_timm().optim.Lars(groups, lr=config.base_lr, momentum=config.momentum)

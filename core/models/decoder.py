@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from core.config import ModelConfig
 from core.data.types import View
-from core.models.vit import block_flops, build_blocks, gather_tokens, init_linear, sincos_positions
+from core.models.vit import block_flops, build_blocks, gather_tokens, init_linear, layer_norm, sincos_positions
 
 
 class PatchDecoder(nn.Module):
@@ -22,8 +22,6 @@ class PatchDecoder(nn.Module):
 
     def __init__(self, config: ModelConfig, patches: int, attention: str) -> None:
         super().__init__()
-        from timm.layers import LayerNorm
-
         self.model_config, self.patches = config, patches
         width = config.decoder_width or config.width
         heads = config.decoder_heads or config.heads
@@ -34,7 +32,7 @@ class PatchDecoder(nn.Module):
         self.pos_embed = self._positions(config, width)
         self.view_embed = nn.Parameter(torch.randn(len(View), width) * 0.02) if config.view_embedding else None
         self.blocks = build_blocks(width, config.decoder_depth, heads, config.mlp_ratio, config.qk_norm, attention)
-        self.norm = LayerNorm(width, eps=1e-6)
+        self.norm = layer_norm(width)
         self.head = nn.Linear(width, config.patch**2)
         init_linear(self)
 

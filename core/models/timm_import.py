@@ -7,9 +7,10 @@ viewpair uses of it; with matching builds nothing here happens.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
-from types import ModuleType
+from typing import Any
 
 import torch
 
@@ -23,7 +24,8 @@ def _declare_missing_operators() -> None:
     _KEEP_ALIVE.append(library)
 
 
-def import_timm() -> ModuleType:
+@functools.cache
+def import_timm() -> Any:
     """The timm module; declares torchvision's missing operators first where that is what stands in the way."""
     try:
         importlib.import_module("torchvision")

@@ -60,17 +60,19 @@ def sincos_positions(width: int, side: int) -> Tensor:
 
 def build_blocks(width: int, depth: int, heads: int, mlp_ratio: float, qk_norm: bool, attention: str) -> nn.Sequential:
     """`depth` timm blocks; attention is "sdpa" (fused kernel) or "plain" (matrix products)."""
-    import_timm()
-    from timm.layers import LayerNorm
-    from timm.models.vision_transformer import Block
-
-    norm: Any = partial(LayerNorm, eps=1e-6)
+    block = import_timm().models.vision_transformer.Block
+    norm: Any = partial(import_timm().layers.LayerNorm, eps=1e-6)
     blocks: list[Any] = [
-        Block(width, heads, mlp_ratio, qkv_bias=True, qk_norm=qk_norm, norm_layer=norm) for _ in range(depth)
+        block(width, heads, mlp_ratio, qkv_bias=True, qk_norm=qk_norm, norm_layer=norm) for _ in range(depth)
     ]
-    for block in blocks:
-        block.attn.fused_attn = attention == "sdpa"
+    for built in blocks:
+        built.attn.fused_attn = attention == "sdpa"
     return nn.Sequential(*blocks)
+
+
+def layer_norm(width: int) -> nn.Module:
+    """timm's LayerNorm with the epsilon of its vision transformers."""
+    return import_timm().layers.LayerNorm(width, eps=1e-6)
 
 
 def init_linear(module: nn.Module) -> None:
@@ -110,8 +112,6 @@ class ViewEncoder(nn.Module):
 
     def __init__(self, config: ModelConfig, size: int, attention: str) -> None:
         super().__init__()
-        from timm.layers import LayerNorm
-
         self.model_config, self.size = config, size
         self.width, self.patch = config.width, config.patch
         self.tokens = (size // config.patch) ** 2
@@ -122,7 +122,7 @@ class ViewEncoder(nn.Module):
         self.blocks = build_blocks(
             config.width, config.depth, config.heads, config.mlp_ratio, config.qk_norm, attention
         )
-        self.norm = LayerNorm(config.width, eps=1e-6)
+        self.norm = layer_norm(config.width)
         init_linear(self.blocks)
 
     def _positions(self, config: ModelConfig) -> nn.Parameter:

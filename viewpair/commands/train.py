@@ -28,7 +28,7 @@ def run(config: DictConfig, arguments: argparse.Namespace) -> int:
     from core.data.build import prepare
     from core.identity import trial_id
     from core.progress import Progress
-    from core.trainer import train
+    from core.trainer import plan, train
     from sweeps.lease import hold
 
     trial = to_trial(config)
@@ -38,7 +38,8 @@ def run(config: DictConfig, arguments: argparse.Namespace) -> int:
     if int(os.environ.get("RANK", "0")) > 0:
         train(trial, store, folder)
         return 0
-    with hold(folder), Progress(f"training {trial.method.name}", None, unit="steps") as progress:
-        train(trial, store, folder, on_step=progress.update)
+    total = plan(trial, store.splits["train"]).total
+    with hold(folder), Progress(f"training {trial.method.name}", total, unit="steps") as progress:
+        train(trial, store, folder, on_step=lambda step, total: progress.advance(step - progress.done))
     print(f"trained: {folder}\nnext: viewpair evaluate --trial {folder}")
     return 0

@@ -1,0 +1,39 @@
+# Every target sets itself up: a virtual environment in .venv with the pinned versions.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: reproduce test format lint types bench clean help
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+reproduce: $(STAMP) ## build the phantom, run every ablation, write the report (10 minutes on 2 cores)
+	$(BIN)/viewpair reproduce
+
+test: $(STAMP) ## run the tests
+	$(BIN)/python -m pytest -n 2
+
+format: $(STAMP) ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(STAMP) ## check style
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP) ## check types
+	$(BIN)/mypy core sweeps analysis viewpair
+
+bench: $(STAMP) ## time the training step and the loaders
+	$(BIN)/viewpair bench step
+	$(BIN)/viewpair bench loader
+
+clean: ## remove the environment and every output
+	rm -rf $(VENV) outputs

@@ -1,0 +1,141 @@
+"""Images per second of one optimiser step, beside a plain implementation of the same step in the same run.
+
+The plain one is what a first version looks like: a Python loop over views, a Python loop over samples for
+the masks, all tokens encoded and the hidden ones dropped afterwards, the head on every token, fp32, and
+an optimiser without fusion. Both take the same images and end in the same reconstruction loss.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core.config import TrialConfig
+from core.engines.base import ENGINES
+from core.errors import ConfigError
+from core.methods.base import METHODS, MethodContext, ViewBatch
+from core.methods.mvmae import MVMAE
+from core.models.vit import gather_tokens, normalise, patchify
+from core.telemetry import FORWARD_AND_BACKWARD, peak_memory, peak_tflops
+from core.trainer import pick_device, step_generator
+
+
+def synthetic_batch(studies: int, size: int, labels: int, device: torch.device) -> ViewBatch:
+    """A batch of studies with a frontal and a lateral view each, of random pixels."""
+    n = 2 * studies
+    generator = torch.Generator(device).manual_seed(0)
+    first = torch.arange(0, n, 2, device=device)
+    return ViewBatch(
+        images=torch.rand(n, 1, size, size, generator=generator, device=device),
+        view=torch.arange(n, device=device) % 2,
+        study=torch.arange(n, device=device) // 2,
+        pairs=torch.stack([first, first + 1], dim=1),
+        labels=torch.randint(0, 2, (studies, labels), generator=generator, device=device).float(),
+        index=torch.arange(studies, device=device),
+        labelled=torch.ones(studies, dtype=torch.bool, device=device),
+        slot=torch.arange(n, device=device),
+        slots=n,
+        images_per_rank=(n,),
+        pairs_per_rank=(studies,),
+    )
+
+
+class PlainStep:
+    """The plain implementation of a masked reconstruction step, with the modules of a built method."""
+
+    def __init__(self, method: MVMAE, device: torch.device) -> None:
+        self.method = method.to(device)
+        self.optimiser = torch.optim.AdamW(method.parameters(), lr=1e-4, foreach=False, fused=False)
+
+    def view_loss(self, images: Tensor, view: Tensor) -> Tensor:
+        """Reconstruction loss of one view's images."""
+        encoder, decoder = self.method.encoder, self.method.decoder
+        pixels = normalise(images)
+        masks = [torch.randperm(encoder.tokens) for _ in range(len(images))]
+        order = torch.stack(masks).to(images.device)
+        keep, hidden = order[:, : self.method.visible], order[:, self.method.visible :]
+        tokens = encoder(pixels, view)
+        kept = torch.cat([tokens[:, :1], gather_tokens(tokens[:, 1:], keep)], dim=1)
+        everything = decoder(kept, keep, hidden, view)
+        target = gather_tokens(patchify(pixels, encoder.patch), hidden)
+        return (everything - target).square().mean()
+
+    def __call__(self, batch: ViewBatch) -> None:
+        """One optimiser step."""
+        losses = [self.view_loss(batch.images[batch.view == v], batch.view[batch.view == v]) for v in (0, 1)]
+        torch.stack(losses).mean().backward()
+        nn.utils.clip_grad_norm_(self.method.parameters(), 1.0, foreach=False)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+
+
+def timed(run: Callable[[int], None], repeats: int, device: torch.device) -> float:
+    """Median seconds of `run(i)` after three runs to warm up; waits for the device around each."""
+    seconds = []
+    for i in range(repeats + 3):
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        run(i)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return sorted(seconds[3:])[repeats // 2]
+
+
+def bench_step(config: TrialConfig, repeats: int = 10) -> list[dict[str, Any]]:
+    """Rows (name, images_per_second, mfu, ms_per_step, data_wait_seconds, peak_memory_bytes, times_plain).
+
+    Raises ConfigError for a method without a masked decoder: the plain step is a masked autoencoder's.
+    """
+    device = pick_device(config.runtime.device)
+    studies = config.train.batch_size
+    attention = config.runtime.attention
+    attention = ("sdpa" if device.type == "cuda" else "plain") if attention == "auto" else attention
+    context = MethodContext(config.model, config.data.size, ("label",), 1000, 100, attention)
+    method = METHODS.build(config.method, context)
+    if not isinstance(method, MVMAE):
+        raise ConfigError(
+            f"bench step times masked autoencoders, and method={config.method.name} is none",
+            "use method=mvmae or method=mae",
+        )
+    batch = synthetic_batch(studies, config.data.size, 1, device)
+    flops = sum(method.forward_flops().values())
+    peak = peak_tflops(config.runtime, device, config.train.precision)
+
+    def row(name: str, seconds: float) -> dict[str, Any]:
+        rate = len(batch.images) / seconds
+        mfu = rate * flops * FORWARD_AND_BACKWARD / 1e12 / peak
+        return {
+            "name": name,
+            "images_per_second": rate,
+            "mfu": mfu,
+            "ms_per_step": seconds * 1e3,
+            "data_wait_seconds": 0.0,
+            "peak_memory_bytes": peak_memory(device),
+        }
+
+    plain = PlainStep(method, device)
+    rows = [row("plain", timed(lambda i: plain(batch), repeats, device))]
+    del plain
+    engine = ENGINES.build(config.engine, device)
+    engine.prepare(METHODS.build(config.method, context), config.optim, config.train)
+    if config.runtime.compile:
+        for part in engine.method().children():
+            part.compile()
+    generator = step_generator(device, 0, 0, 0)
+    seconds = timed(lambda i: _step(engine, batch, i, generator), repeats, device)
+    label = f"viewpair {config.train.precision} {attention}" + (" compiled" if config.runtime.compile else "")
+    rows.append(row(label, seconds))
+    engine.close()
+    for entry in rows:
+        entry["times_plain"] = entry["images_per_second"] / rows[0]["images_per_second"]
+    return rows
+
+
+def _step(engine: Any, batch: ViewBatch, step: int, generator: torch.Generator) -> None:
+    engine.step(batch, step, 1e-4, generator)
