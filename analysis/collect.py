@@ -9,14 +9,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.plan import DeclaredCell, DeclaredPlan, DeclaredTrial
 from analysis.scores import TrialScores, UnlikeStudiesError, read_scores
 from analysis.statistics import TestStudies
 from core.errors import DataError, UserError
-from core.io import read_json
 from core.results import PREDICTIONS, RESULT, Result, read_result
+from sweeps.folders import trial_folder
+from sweeps.status import read_status
 
 OTHER_STUDIES = "its predictions are of other studies, patients or true labels than the table's other rows"
 OF_TRIAL = ("cell", "role", "method", "values", "seed", "trial")
@@ -89,6 +91,16 @@ class Collected:
         means = rows.groupby("seed")["value"].mean()
         return dict(zip(map(int, means.index), map(float, means), strict=True))
 
+    def label_means(self, cell: DeclaredCell, fraction: float) -> dict[tuple[str, str], float]:
+        """(metric, label) -> mean over seeds and draws at a label fraction, of the cell's main evaluation."""
+        if self.table.empty:
+            return {}
+        table = self.table
+        own = (table["cell"] == cell.name) & (table["evaluation"] == cell.evaluation) & (table["label"] != "")
+        rows = table[own & (table["view"] == "study") & np.isclose(table["label_fraction"], fraction)]
+        means = rows.groupby(["metric", "label"])["value"].mean()
+        return {(str(metric), str(label)): float(v) for (metric, label), v in zip(means.index, means, strict=True)}
+
     @cached_property
     def _metrics(self) -> dict[str, pd.DataFrame]:
         plain = self.table[self.table["label"] == ""].drop_duplicates(["trial", "evaluation", "metric", "view", "draw"])
@@ -105,9 +117,10 @@ class ResultReader:
 
     def read(self, trial: str, evaluation_key: str) -> Loaded | str:
         """The result, or the reason why there is none."""
-        folder = self.root / "trials" / trial / "evaluations" / evaluation_key
+        own = trial_folder(self.root, trial)
+        folder = own / "evaluations" / evaluation_key
         if folder not in self._read:
-            self._read[folder] = self._attempt(self.root / "trials" / trial, folder)
+            self._read[folder] = self._attempt(own, folder)
         return self._read[folder]
 
     def _attempt(self, trial: Path, folder: Path) -> Loaded | str:
@@ -132,18 +145,13 @@ def load(folder: Path) -> Loaded:
 
 def why_absent(trial: Path) -> str:
     """The reason for a missing result, from the trial's status.json."""
-    if not (trial / "status.json").exists():
+    status = read_status(trial)
+    if status is None:
         return "not started"
-    try:
-        status = read_json(trial / "status.json")
-    except DataError:
-        return "its status.json is cut short"
-    state = status.get("state")
-    if state == "failed":
-        lines = str(status.get("error") or "no reason given").strip().splitlines()
-        return f"failed: {lines[0][:160]}"
-    if state == "running":
-        return f"running ({status.get('stage')}, step {status.get('step')} of {status.get('total_steps')})"
+    if status.state == "failed":
+        return f"failed: {status.error or 'no reason given'}"
+    if status.state == "running":
+        return f"not finished ({status.stage}, step {status.step} of {status.total_steps})"
     return "done, but not evaluated with these settings"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from core.errors import DataError, UserError, did_you_mean
 from core.io import read_json
+from sweeps.folders import sweep_folder
 
 NO_RESULTS_HINT = "run a sweep first, such as `viewpair sweep ablation=pairing`, or everything: `viewpair reproduce`"
 
@@ -68,7 +69,7 @@ class DeclaredPlan:
 
 def plan_path(root: Path, name: str) -> Path:
     """Where a sweep leaves the plan of the ablation `name`."""
-    return root / "sweeps" / name / "plan.json"
+    return sweep_folder(root, name) / "plan.json"
 
 
 def declared_names(root: Path) -> list[str]:

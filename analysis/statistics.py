@@ -52,6 +52,11 @@ class TestStudies:
         """Number of patients P."""
         return int(self.patient[-1]) + 1 if len(self.patient) else 0
 
+    def counts(self, label: int) -> tuple[int, int]:
+        """Studies where a label is known, and those of them where it is positive."""
+        truth = self.truth[:, label]
+        return int(np.isfinite(truth).sum()), int((truth == 1).sum())
+
     def same_as(self, other: TestStudies) -> bool:
         """Whether both are the same studies of the same patients with the same true labels."""
         return (

@@ -1,0 +1,1 @@
+"""Figures, one file each: a module here offers `draw(summary) -> Drawn | None`, and its name is what `draw:` takes."""

@@ -1,0 +1,248 @@
+"""What every figure shares: its look, its colours, its footer, and files that are the same bytes every time."""
+
+from __future__ import annotations
+
+import colorsys
+import importlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.plan import DeclaredCell
+from analysis.summary import Row, Summary
+from core.io import atomic_path
+
+# Okabe and Ito's colours, safe for the colour-blind, then three of Tol's muted set. One method, one colour, everywhere.
+METHOD_COLOURS = {
+    "mvmae": "#0072B2",
+    "mae": "#E69F00",
+    "vicreg": "#009E73",
+    "supervised": "#CC79A7",
+    "random": "#7F7F7F",
+    "simclr": "#56B4E9",
+    "dino": "#D55E00",
+    "byol": "#882255",
+    "moco": "#999933",
+    "barlow": "#332288",
+    "mlvicx": "#44AA99",
+}
+OTHER_COLOURS = ("#661100", "#6699CC", "#AA4466", "#117733", "#DDCC77")
+TITLES = {
+    "mvmae": "MVMAE",
+    "mae": "MAE",
+    "vicreg": "VICReg",
+    "supervised": "Supervised",
+    "pairing": "Pairing",
+    "method.mask_ratio": "Masking ratio",
+    "method.weight": "Alignment weight β",
+}
+AUROC = "Macro AUROC"
+INK, MUTED, RULE = "#222222", "#666666", "#DDDDDD"
+LOOK: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": "#888888",
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "legend.frameon": False,
+    "text.color": INK,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "viewpair",
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+    "path.simplify": False,
+}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure that is ready to be saved. name: of its files. caption: one or two sentences, with n."""
+
+    name: str
+    figure: Any
+    caption: str
+
+
+@contextmanager
+def look() -> Iterator[None]:
+    """Draw and save with the same settings, whatever the user's own matplotlib says."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    settings: Any = {**matplotlib.rcParamsDefault, **LOOK, "backend": "agg"}
+    with matplotlib.rc_context(settings):
+        yield
+
+
+def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **grid: Any) -> tuple[Any, Any]:
+    """A figure of `width` x `height` inches and its axes [rows, columns], without pyplot's global state."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **grid)
+
+
+def save(drawn: Drawn, folder: Path) -> list[str]:
+    """Write <name>.png and <name>.pdf; returns their names. The same figure gives the same bytes."""
+    names = []
+    # Laid out once, not once a format: with many axes this is most of the time.
+    drawn.figure.draw_without_rendering()
+    drawn.figure.set_layout_engine("none")
+    for suffix, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None, "Producer": None})):
+        name = f"{drawn.name}.{suffix}"
+        with atomic_path(folder / name) as temporary:
+            drawn.figure.savefig(temporary, format=suffix, metadata=metadata)
+        names.append(name)
+    return names
+
+
+def draw(name: str, summary: Summary) -> Drawn | None:
+    """The figure that the module `name` draws; None where the ablation has nothing for it."""
+    module = importlib.import_module(f"analysis.plots.{name}")
+    drawn: Drawn | None = module.draw(summary)
+    return drawn
+
+
+def colour(cell: DeclaredCell) -> str:
+    """A row's colour: of a method named in a baseline's name, else of its method."""
+    return colour_of(cell.name.lower() if cell.role == "baseline" else "", cell.method)
+
+
+def colour_of(name: str, method: str) -> str:
+    """The colour of a row called `name` (may be empty) of `method`; an unknown method gets one by its letters."""
+    for word in (name.split(" ")[0], method):
+        for known in METHOD_COLOURS:
+            if word and word.startswith(known):
+                return METHOD_COLOURS[known]
+    return OTHER_COLOURS[sum(method.encode()) % len(OTHER_COLOURS)]
+
+
+def shades(hexadecimal: str, count: int) -> list[str]:
+    """`count` tones of a colour from light to dark, for the values of an axis."""
+    red, green, blue = (int(hexadecimal[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    hue, _, strength = colorsys.rgb_to_hls(red, green, blue)
+    levels = [0.72 - 0.5 * i / max(1, count - 1) for i in range(count)] if count > 1 else [0.35]
+    tones = [colorsys.hls_to_rgb(hue, level, min(strength, 0.75)) for level in levels]
+    return ["#" + "".join(f"{round(255 * part):02x}" for part in tone) for tone in tones]
+
+
+def title_of(key: str) -> str:
+    """What a method, a row or a dotted key is called in figures."""
+    return TITLES.get(key) or key.rsplit(".", 1)[-1].replace("_", " ")
+
+
+def row_title(row: Row) -> str:
+    """A row's name in figures: of a cell its axis values, of a baseline its name."""
+    if row.cell.role == "baseline" or not row.cell.values:
+        return TITLES.get(row.cell.name, row.cell.name)
+    if len(row.cell.values) == 1:
+        return value_title(next(iter(row.cell.values.values())))
+    return ", ".join(f"{title_of(k)} {value_title(v)}" for k, v in row.cell.values.items())
+
+
+def value_title(value: Any) -> str:
+    """An axis value as a tick label."""
+    return f"{value:g}" if isinstance(value, int | float) else str(value).replace("_", " ")
+
+
+def sample_text(summary: Summary) -> str:
+    """What a figure's numbers rest on: studies, patients, seeds."""
+    studies = summary.collected.studies
+    counts = sorted({row.entries[summary.main.key].found for row in summary.rows} - {0})
+    seeds = "no" if not counts else f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    n = f"n = {studies.n_studies:,} test studies of {studies.n_patients:,} patients" if studies else "no test studies"
+    return f"{n}; {seeds} seed{'' if seeds == '1' else 's'} a row"
+
+
+def interval_text(summary: Summary) -> str:
+    """What an interval in a figure means."""
+    covers = {row.entries[summary.main.key].estimate.covers for row in summary.rows} - {""}
+    over = "patients only" if covers == {"patients"} else "seeds and patients"
+    return f"{summary.config.level:.0%} bootstrap intervals over {over}".replace("%", " %")
+
+
+def footer(figure: Any, text: str) -> None:
+    """A line of small print below a figure."""
+    figure.supxlabel(text, x=0.01, ha="left", fontsize=6.5, color=MUTED)
+
+
+def spread(wanted: Sequence[float], gap: float) -> list[float]:
+    """Places as near as possible to those wanted, in the same order, no two nearer than `gap`."""
+    order = sorted(range(len(wanted)), key=wanted.__getitem__)
+    groups: list[list[int]] = []
+    for place in order:
+        groups.append([place])
+        while len(groups) > 1 and _touch(groups[-2], groups[-1], wanted, gap):
+            last = groups.pop()
+            groups[-1] += last
+    placed = {
+        place: _centre(group, wanted) + gap * (i - (len(group) - 1) / 2)
+        for group in groups
+        for i, place in enumerate(group)
+    }
+    return [placed[place] for place in range(len(wanted))]
+
+
+def _touch(below: Sequence[int], above: Sequence[int], wanted: Sequence[float], gap: float) -> bool:
+    return _centre(above, wanted) - _centre(below, wanted) < gap * (len(above) + len(below)) / 2
+
+
+def _centre(group: Sequence[int], wanted: Sequence[float]) -> float:
+    return sum(wanted[place] for place in group) / len(group)
+
+
+def label_right(axes: Any, labels: Sequence[tuple[float, str, str]], size: float = 7.0) -> None:
+    """Labels (y, text, colour) right of the axes beside what they name, moved apart where they would overlap."""
+    labels = [label for label in labels if math.isfinite(label[0])]
+    low, high = axes.get_ylim()
+    figure = axes.get_figure()
+    # Points that the axes are high, less the constrained layout's margins, which are not known yet.
+    height = figure.get_figheight() * 72 * 0.72 / axes.get_gridspec().nrows
+    gap = 1.25 * size * (high - low) / height
+    for (y, text, tone), place in zip(labels, spread([y for y, _, _ in labels], gap), strict=True):
+        axes.annotate(
+            text,
+            xy=(1, y),
+            xytext=(1.05, place),
+            xycoords=axes.get_yaxis_transform(),
+            textcoords=axes.get_yaxis_transform(),
+            va="center",
+            fontsize=size,
+            color=tone,
+            arrowprops={"arrowstyle": "-", "color": tone, "lw": 0.6, "shrinkA": 0, "shrinkB": 0},
+            annotation_clip=False,
+        )
+
+
+def plain_axes(axes: Any, which: str = "y") -> None:
+    """A light grid along one direction."""
+    axes.grid(True, axis=which)
+    axes.tick_params(length=2.5)
+
+
+def numeric_axes(summary: Summary) -> Mapping[str, tuple[float, ...]]:
+    """The ablation's axes whose values are all numbers."""
+    axes = summary.collected.plan.axes
+    return {
+        key: tuple(float(v) for v in values)
+        for key, values in axes.items()
+        if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    }
