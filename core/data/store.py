@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.lib.stride_tricks import sliding_window_view
 
-from core.data.types import SPLITS, Bytes, Floats, Ints, Strings
+from core.data.mapped import ChosenPixels, PixelSource, ShardPixels
+from core.data.types import SPLITS, Bools, Floats, Ints, Strings
 from core.errors import DataError
 from core.io import read_json, sha256_file
 
@@ -19,13 +19,6 @@ SCHEMA = 1
 INDEX, STUDIES, IMAGES, QUARANTINE = "index.json", "studies.parquet", "images.parquet", "quarantine.csv"
 LABEL = "label:"
 MEND = "run `viewpair data build` with the same settings: it keeps whole shards and writes the others again"
-
-
-class PixelSource(Protocol):
-    """Where a table's pixels come from."""
-
-    def read(self, rows: Ints) -> Bytes:
-        """uint8 pixels [N, H, W] of image rows [N]."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +50,22 @@ class StudyTable:
         """Number of images I."""
         return len(self.image_ids)
 
+    def subset(self, studies: Bools) -> StudyTable:
+        """The table of the studies that `studies` [S] selects, with all of their images."""
+        counts = np.diff(self.start)
+        rows = np.flatnonzero(np.repeat(studies, counts))
+        return replace(
+            self,
+            study_ids=self.study_ids[studies],
+            patient_ids=self.patient_ids[studies],
+            labels=self.labels[studies],
+            start=np.concatenate([[0], np.cumsum(counts[studies])]).astype(np.int64),
+            image_ids=self.image_ids[rows],
+            view=self.view[rows],
+            sites=self.sites[studies],
+            pixels=self.pixels.take(rows) if isinstance(self.pixels, ShardPixels) else ChosenPixels(self.pixels, rows),
+        )
+
 
 @dataclass(frozen=True)
 class StudyStore:
@@ -70,40 +79,6 @@ class StudyStore:
     size: int
     label_names: tuple[str, ...]
     splits: Mapping[str, StudyTable]
-
-
-@dataclass
-class ShardPixels:
-    """Pixels by memory map: image row r lies in file shards[shard[r]] from byte offset[r] on.
-
-    shard: [I] int64. offset: [I] int64, bytes. size: side of an image, px.
-    """
-
-    shards: tuple[Path, ...]
-    shard: Ints
-    offset: Ints
-    size: int
-    _windows: dict[int, Bytes] = field(default_factory=dict, repr=False)
-
-    def read(self, rows: Ints) -> Bytes:
-        """uint8 pixels [N, H, W] of image rows [N], gathered shard by shard."""
-        area = self.size * self.size
-        pixels = np.empty((len(rows), area), dtype=np.uint8)
-        shard, offset = self.shard[rows], self.offset[rows]
-        for number in np.unique(shard):
-            chosen = np.flatnonzero(shard == number)
-            pixels[chosen] = self._window(int(number))[offset[chosen]]
-        return pixels.reshape(-1, self.size, self.size)
-
-    def _window(self, number: int) -> Bytes:
-        """[bytes - area + 1, area] view of a shard: row b is the `area` bytes from byte b on. Nothing is copied."""
-        if number not in self._windows:
-            mapped = np.memmap(self.shards[number], dtype=np.uint8, mode="r")
-            self._windows[number] = sliding_window_view(mapped, self.size * self.size)
-        return self._windows[number]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_windows": {}}
 
 
 def open_store(folder: Path, deep: bool = False) -> StudyStore:

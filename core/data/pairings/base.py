@@ -30,7 +30,12 @@ class Pairs:
 
 
 class Pairing(Protocol):
-    """A strategy, built from its config."""
+    """A strategy, built from its config. Every epoch's draw has the same anchors.
+
+    within_study: whether it needs no other study than the anchor, so that it can be streamed.
+    """
+
+    within_study: bool
 
     def draw(self, table: StudyTable, rng: np.random.Generator) -> Pairs:
         """Draw one epoch's images and pairs, vectorised over all studies of the split."""

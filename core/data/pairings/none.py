@@ -28,6 +28,8 @@ class NoneConfig(PairingConfig):
 class NoPairing:
     """The very images that same_study shows at this seed, none of them a positive pair."""
 
+    within_study = True
+
     def __init__(self, config: NoneConfig) -> None:
         self.config = config
 

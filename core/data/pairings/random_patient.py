@@ -45,6 +45,8 @@ def other_patients(patient_ids: Strings, rng: np.random.Generator) -> Ints:
 class RandomPatient:
     """The very images that same_study shows at this seed, each frontal with another patient's lateral."""
 
+    within_study = False
+
     def __init__(self, config: RandomConfig) -> None:
         self.config = config
 

@@ -50,6 +50,8 @@ def partner_of_view(table: StudyTable, rng: np.random.Generator, view: View) -> 
 class SamePatient:
     """A frontal and a lateral of two studies of one patient, the anchor's own view drawn at random."""
 
+    within_study = False
+
     def __init__(self, config: SamePatientConfig) -> None:
         self.config = config
 

@@ -28,6 +28,8 @@ class SameStudyConfig(PairingConfig):
 class SameStudy:
     """A frontal and a lateral of one study, drawn anew each epoch."""
 
+    within_study = True
+
     def __init__(self, config: SameStudyConfig) -> None:
         self.config = config
 

@@ -40,6 +40,8 @@ def combination(view: Ints, present: Ints) -> Strings:
 class SameStudyAny:
     """A random subset of each study's images; a study with one image is kept without an alignment term."""
 
+    within_study = True
+
     def __init__(self, config: SameStudyAnyConfig) -> None:
         self.config = config
 

@@ -23,6 +23,8 @@ class SameViewAugmentedConfig(PairingConfig):
 class SameViewAugmented:
     """One random image of each study, in both slots; the augmentation makes them differ."""
 
+    within_study = True
+
     def __init__(self, config: SameViewAugmentedConfig) -> None:
         self.config = config
 
