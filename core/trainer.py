@@ -6,7 +6,6 @@ the same machine: order, pairs, augmentation and masks are functions of (seed, s
 
 from __future__ import annotations
 
-
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass

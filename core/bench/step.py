@@ -73,15 +73,16 @@ class PlainStep:
         self.optimiser.zero_grad()
 
 
-def timed(run: Callable[[int], None], repeats: int, device: torch.device) -> float:
-    """Median seconds of `run(i)` after three runs to warm up; waits for the device around each."""
+def timed(run: Callable[[ViewBatch], None], batch: ViewBatch, repeats: int) -> float:
+    """Median seconds of `run(batch)` after three runs to warm up; waits for the device around each."""
+    cuda = batch.images.is_cuda
     seconds = []
-    for i in range(repeats + 3):
-        if device.type == "cuda":
+    for _ in range(repeats + 3):
+        if cuda:
             torch.cuda.synchronize()
         start = time.perf_counter()
-        run(i)
-        if device.type == "cuda":
+        run(batch)
+        if cuda:
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
     return sorted(seconds[3:])[repeats // 2]
@@ -119,23 +120,21 @@ def bench_step(config: TrialConfig, repeats: int = 10) -> list[dict[str, Any]]:
             "peak_memory_bytes": peak_memory(device),
         }
 
-    plain = PlainStep(method, device)
-    rows = [row("plain", timed(lambda i: plain(batch), repeats, device))]
-    del plain
+    rows = [row("plain", timed(PlainStep(method, device), batch, repeats))]
     engine = ENGINES.build(config.engine, device)
     engine.prepare(METHODS.build(config.method, context), config.optim, config.train)
     if config.runtime.compile:
         for part in engine.method().children():
             part.compile()
     generator = step_generator(device, 0, 0, 0)
-    seconds = timed(lambda i: _step(engine, batch, i, generator), repeats, device)
+
+    def step(shown: ViewBatch) -> None:
+        engine.step(shown, 0, 1e-4, generator)
+
+    seconds = timed(step, batch, repeats)
     label = f"viewpair {config.train.precision} {attention}" + (" compiled" if config.runtime.compile else "")
     rows.append(row(label, seconds))
     engine.close()
     for entry in rows:
         entry["times_plain"] = entry["images_per_second"] / rows[0]["images_per_second"]
     return rows
-
-
-def _step(engine: Any, batch: ViewBatch, step: int, generator: torch.Generator) -> None:
-    engine.step(batch, step, 1e-4, generator)

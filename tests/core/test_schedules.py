@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -19,7 +20,7 @@ def at(shape: str, step: int, start: float = 0.5, end: float = 2.0) -> float:
 def test_a_schedule_stays_at_its_start_until_warm_up_is_over_and_never_falls(shape: str) -> None:
     assert at(shape, 0) == at(shape, WARMUP) == 0.5
     values = [at(shape, step) for step in range(TOTAL)]
-    assert all(a <= b for a, b in zip(values, values[1:], strict=False))
+    assert all(a <= b for a, b in pairwise(values))
 
 
 def test_constant_has_its_value_at_once() -> None:

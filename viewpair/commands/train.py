@@ -40,6 +40,6 @@ def run(config: DictConfig, arguments: argparse.Namespace) -> int:
         return 0
     total = plan(trial, store.splits["train"]).total
     with hold(folder), Progress(f"training {trial.method.name}", total, unit="steps") as progress:
-        train(trial, store, folder, on_step=lambda step, total: progress.advance(step - progress.done))
+        train(trial, store, folder, on_step=lambda step, _: progress.advance(step - progress.done))
     print(f"trained: {folder}\nnext: viewpair evaluate --trial {folder}")
     return 0

@@ -31,11 +31,12 @@ def dot(a: list[float], b: list[float]) -> float:
 def test_mse_is_the_mean_over_ordered_pairs_of_two_minus_two_cosines() -> None:
     batch = make_batch(MIXED)
     u = vectors(batch)
-    distances = []
-    for i in range(len(u)):
-        for j in range(len(u)):
-            if i != j and batch.study[i] == batch.study[j]:
-                distances.append(2 - 2 * dot(unit(u[i]), unit(u[j])))
+    distances = [
+        2 - 2 * dot(unit(u[i]), unit(u[j]))
+        for i in range(len(u))
+        for j in range(len(u))
+        if i != j and batch.study[i] == batch.study[j]
+    ]
     expected = sum(distances) / len(distances)
     assert float(mse(u, batch, "sum")) == pytest.approx(expected, rel=1e-6)
     assert float(mse(u, batch, "mean")) == pytest.approx(expected / u.shape[1], rel=1e-6)
@@ -98,7 +99,7 @@ def test_no_pairs_give_zero_and_a_gradient_of_zero(distance: str) -> None:
     u = vectors(batch).requires_grad_()
     value = alignment(distance, u, batch, "sum", 0.5)
     value.backward()
-    assert float(value) == 0
+    assert value.item() == 0
     assert u.grad is not None
     assert torch.equal(u.grad, torch.zeros_like(u.grad))
 

@@ -93,8 +93,9 @@ def test_mvmae_loss_is_reconstruction_plus_weighted_alignment() -> None:
 
 def test_normalised_target_ignores_brightness_of_a_patch() -> None:
     method = build("mvmae", normalise_target=True, weight=0.0)
-    shown = method.reconstruct(torch.randint(0, 255, (2, 1, 32, 32), dtype=torch.uint8), torch.tensor([0, 1]),
-                               torch.Generator().manual_seed(0))  # type: ignore[operator]  # fmt: skip
+    assert isinstance(method, MVMAE)
+    images = torch.randint(0, 255, (2, 1, 32, 32), dtype=torch.uint8)
+    shown = method.reconstruct(images, torch.tensor([0, 1]), torch.Generator().manual_seed(0))
     assert set(shown) == {"input", "masked", "output"}
     assert all(v.shape == (2, 32, 32) and 0 <= float(v.min()) <= float(v.max()) <= 1 for v in shown.values())
     same = (shown["input"] == shown["masked"]).float().mean()
@@ -105,8 +106,16 @@ def test_masks_of_a_study_do_not_depend_on_which_process_holds_it() -> None:
     method, whole = build("mvmae", weight=0.0), make_batch([2, 2, 2, 2])
     halves = []
     for part in (slice(0, 4), slice(4, 8)):
-        half = replace(whole, images=whole.images[part], view=whole.view[part], study=whole.study[part] % 2,
-                       slot=whole.slot[part], pairs=whole.pairs[:2], images_per_rank=(4,), pairs_per_rank=(2,))  # fmt: skip
+        half = replace(
+            whole,
+            images=whole.images[part],
+            view=whole.view[part],
+            study=whole.study[part] % 2,
+            slot=whole.slot[part],
+            pairs=whole.pairs[:2],
+            images_per_rank=(4,),
+            pairs_per_rank=(2,),
+        )
         halves.append(float(losses(method, half)["reconstruction"]))
     assert float(losses(method, whole)["reconstruction"]) == pytest.approx(sum(halves) / 2, rel=1e-5)
 
@@ -128,9 +137,14 @@ def test_supervised_logits_are_the_mean_over_existing_views_and_the_loss_is_bce(
     assert float(losses(method, batch)["loss"]) == pytest.approx(float(loss), rel=1e-5)
 
 
-@pytest.mark.parametrize(("policy", "targets", "used"), [
-    ("zeros", [1, 0, 0, 0], [True] * 4), ("ones", [1, 0, 1, 1], [True] * 4), ("ignore", [1, 0, 0, 0], [True, True, False, False]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("policy", "targets", "used"),
+    [
+        ("zeros", [1, 0, 0, 0], [True] * 4),
+        ("ones", [1, 0, 1, 1], [True] * 4),
+        ("ignore", [1, 0, 0, 0], [True, True, False, False]),
+    ],
+)
 def test_label_policies(policy: str, targets: list[float], used: list[bool]) -> None:
     got, kept = policy_targets(torch.tensor([[1.0, 0.0, -1.0, float("nan")]]), policy)
     assert got[0].tolist() == targets
