@@ -80,8 +80,9 @@ def read(name: str, preset: str, folder: Path = ABLATIONS) -> Ablation:
     plain = _load(path)
     _check_keys(path, "", plain, KEYS)
     presets = _mapping(path, "presets", plain.pop("presets", {}))
+    for other in presets:
+        _check_keys(path, f"presets.{other}.", _mapping(path, f"presets.{other}", presets[other]), KEYS[:-1])
     chosen = _mapping(path, f"presets.{preset}", presets.get(preset, {}))
-    _check_keys(path, f"presets.{preset}.", chosen, KEYS[:-1])
     base = [*_list(path, "base", plain.get("base", [])), *_list(path, "base", chosen.get("base", []))]
     return _ablation(path, {**plain, **chosen, "base": base})
 

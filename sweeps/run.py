@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.config import TrialConfig
 from core.data.build import data_key, prepare
-from core.errors import BusyError, require
+from core.errors import require
 from core.progress import Progress
 from sweeps.estimate import estimate
 from sweeps.folders import runs_folder
 from sweeps.launchers.base import LAUNCHERS, Launcher, Order, Submission
-from sweeps.lease import hold
 from sweeps.ledger import Line, counts, read_ledger
 from sweeps.plan import Plan, write_plan
 from sweeps.queue import Queue
@@ -86,24 +84,10 @@ def run_plans(plans: Sequence[Plan], root: Path, launcher: Any, compute: Compute
 
 
 def build_data(configs: Sequence[TrialConfig], root: Path) -> None:
-    """Build every data set that the trials need, once, before workers would each want to."""
+    """Build every data set that the trials need, once, before workers would each wait for it."""
     data = {data_key(config.data): config.data for config in configs}
-    for key, config in data.items():
-        with _alone(root / "data" / f".{key}"):
-            prepare(config, root)
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold a lease, waiting for whoever has it: another sweep that builds the same data."""
-    with contextlib.ExitStack() as stack:
-        while True:
-            try:
-                stack.enter_context(hold(folder))
-                break
-            except BusyError:
-                time.sleep(POLL_SECONDS)
-        yield
+    for config in data.values():
+        prepare(config, root)
 
 
 def _launch(

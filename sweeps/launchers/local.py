@@ -6,19 +6,16 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from core.config import setting
 from core.errors import BusyError, check_range
 from sweeps.folders import trial_folder
 from sweeps.launchers.base import LAUNCHERS, LauncherConfig, Order
 from sweeps.lease import hold
-from sweeps.processes import ProcessId, die_with
+from sweeps.processes import ProcessId, deaf_to_interrupts, die_with, environment, kill_tree
 from sweeps.status import LOG, Reporter, read_status
 from sweeps.worker import ATTEMPT, pull
 
@@ -104,7 +101,7 @@ class LocalRun:
         while time.monotonic() < deadline and not all(job.done() for job in jobs):
             time.sleep(0.05)
         for job in jobs:
-            _kill_tree(int(job.job_id))
+            kill_tree(int(job.job_id))
 
     def _start(self, position: int) -> _Slot:
         from submitit import LocalExecutor
@@ -113,7 +110,7 @@ class LocalRun:
         worker = f"w{self._started}"
         executor = LocalExecutor(folder=self._order.logs)
         executor.update_parameters(timeout_min=A_YEAR_MINUTES, stderr_to_stdout=True)
-        with _environment(self._variables(position)), _deaf_to_interrupts():
+        with environment(self._variables(position)), deaf_to_interrupts():
             job = executor.submit(work, self._order, worker, ProcessId.mine())
         return _Slot(job, worker)
 
@@ -171,36 +168,3 @@ def _last_words(log: Path) -> str:
 def _signal(job: Any, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(int(job.job_id), number)
-
-
-def _kill_tree(pid: int) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        parent = psutil.Process(pid)
-        for process in [*parent.children(recursive=True), parent]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-
-
-@contextlib.contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """Set environment variables for processes started inside the block."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name)
-            else:
-                os.environ[name] = value
-
-
-@contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes started inside ignore Ctrl-C: the launcher alone hears it, and stops them in order."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
