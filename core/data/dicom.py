@@ -45,8 +45,10 @@ TAGS = [
     "ExtendedOffsetTableLengths",
 ]
 
-# pydicom logs values that break the rules of their type, a patient's birth date among them.
-logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+# pydicom logs values that break the rules of their type, a patient's birth date among them; its plugins repeat
+# what becomes the reason in the quarantine table.
+for library in ("pydicom", "pylibjpeg", "openjpeg", "libjpeg"):
+    logging.getLogger(library).setLevel(logging.CRITICAL + 1)
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 Values = NDArray[np.float64]

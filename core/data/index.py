@@ -70,8 +70,8 @@ def tables(plans: Sequence[ShardPlan], records: Sequence[Record]) -> tuple[pd.Da
                 continue
             row = len(studies)
             for image in written["images"]:
-                view = int(View.parse(image["view"]))
-                images.append({**image, "view": view, "study": row, "shard": number})
+                place = {name: image[name] for name in ("image_id", "offset", "pixels")}
+                images.append({"study": row, "shard": number, "view": int(View.parse(image["view"])), **place})
             studies.append(
                 {
                     "split": plan.split,

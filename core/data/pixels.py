@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def read_image(path: Path) -> Floats:
 def read_picture(path: Path) -> Floats:
     """Pixels of a PNG or JPEG: 8 bits as they are, 16 bits stretched like a DICOM without a window."""
     try:
-        with Image.open(path, formats=("PNG", "JPEG")) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("PNG", "JPEG")) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise UnreadableImageError(f"claims {height} x {width} pixels")
