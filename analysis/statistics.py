@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.types import Ints, Strings
+from core.errors import check_range
 
 Doubles = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -20,11 +21,18 @@ Singles = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class BootstrapConfig:
-    """resamples: number of bootstrap resamples. seed: of their random numbers. level: of the interval."""
+    """resamples: number of bootstrap resamples. seed: of their random numbers. level: of the interval.
+
+    Raises ConfigError for fewer than 100 resamples, whose percentiles would say nothing.
+    """
 
     resamples: int = 2000
     seed: int = 0
     level: float = 0.95
+
+    def __post_init__(self) -> None:
+        check_range("resamples", self.resamples, 100, 1_000_000)
+        check_range("level", self.level, 0, 1, open_low=True, open_high=True)
 
 
 @dataclass(frozen=True, eq=False)

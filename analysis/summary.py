@@ -88,13 +88,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Summary:
-    """An ablation's table. columns: in order; main: the column of the main metric."""
+    """An ablation's table. columns: in order; main: the column of the main metric.
+
+    references: rows of the baselines' ablation that figures may show beside its own.
+    """
 
     collected: Collected
     config: BootstrapConfig
     columns: tuple[Column, ...]
     main: Column
     rows: tuple[Row, ...]
+    references: tuple[Row, ...] = ()
 
     @property
     def fractions(self) -> tuple[Column, ...]:
@@ -251,6 +255,18 @@ def measured(cell: DeclaredCell, collected: Collected, metric: MetricName, fract
         # Results without the metric: it does not apply. No results: a hole.
         return Entry(Estimate(float("nan")), 0, 0 if measured_seeds else declared)
     return Entry(Estimate(float(np.mean(list(values.values())))), len(values), declared)
+
+
+def with_references(summary: Summary, baselines: Summary) -> Summary:
+    """The same with the rows of `baselines` that it does not hold itself, if they are of the same test studies."""
+    mine, theirs = summary.collected, baselines.collected
+    if not mine.studies or not theirs.studies or not mine.studies.same_as(theirs.studies):
+        return summary
+    if mine.provenance != theirs.provenance or summary.columns != baselines.columns:
+        return summary
+    known = {trial.id for row in summary.rows for trial in row.cell.trials}
+    new = tuple(row for row in baselines.rows if not known & {trial.id for trial in row.cell.trials})
+    return replace(summary, references=new)
 
 
 def _marked(rows: Sequence[Row], key: str, config: BootstrapConfig) -> list[Row]:

@@ -47,6 +47,8 @@ def escape_markdown(text: str) -> str:
 MARKDOWN = Style(escape_markdown, "**{}**".format, "*{}*".format, str, " ≈")
 LATEX = Style(escape_tex, r"\textbf{{{}}}".format, r"\textit{{{}}}".format, r"{{\scriptsize {}}}".format, r" $\approx$")
 
+CONSOLE = Style(str, "*{}*".format, str, str, " ≈")
+
 
 def number(value: float, digits: int) -> str:
     """A number with fixed decimals, thousands separated; "" when undefined."""
@@ -102,6 +104,29 @@ def grid(summary: Summary, style: Style) -> list[list[str]]:
         for row in summary.rows
     ]
     return [head, *lines]
+
+
+def console(summary: Summary) -> str:
+    """The main table for a terminal: AUROC columns and seeds, aligned; best in *stars*."""
+    from tabulate import tabulate
+
+    columns = [c for c in summary.columns if c.metric is None]
+    lines = [
+        [
+            row.cell.name,
+            *(entry_text(row.entries[c.key], c.digits, CONSOLE) for c in columns),
+            seeds_text(row.entries[summary.main.key]),
+        ]
+        for row in summary.rows
+    ]
+    table = tabulate(lines, headers=["", *map(heading, columns), "Seeds"], disable_numparse=True)
+    return f"{summary.collected.plan.title}: macro AUROC by label fraction\n\n{table}\n\n{marks_text(CONSOLE)}"
+
+
+def marks_text(style: Style) -> str:
+    """What the marks in a table mean."""
+    best = {MARKDOWN: "**bold**", LATEX: "bold", CONSOLE: "*stars*"}[style]
+    return f"{best}: best; ≈: tied with the best (the interval of the paired difference to it contains 0)"
 
 
 def label_rows(summary: Summary, limit: int = 8) -> list[Row]:

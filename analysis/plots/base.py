@@ -5,6 +5,8 @@ from __future__ import annotations
 import colorsys
 import importlib
 import math
+import pkgutil
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from typing import Any
 
 from analysis.plan import DeclaredCell
 from analysis.summary import Row, Summary
+from core.errors import ConfigError, did_you_mean
 from core.io import atomic_path
 
 # Okabe and Ito's colours, safe for the colour-blind, then three of Tol's muted set. One method, one colour, everywhere.
@@ -39,6 +42,9 @@ TITLES = {
     "method.mask_ratio": "Masking ratio",
     "method.weight": "Alignment weight β",
 }
+# Formats of every figure, and the metadata that would make two files of one figure differ.
+FORMATS: dict[str, Any] = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None}}
+SHORT = {"method.mask_ratio": "ratio", "method.weight": "β"}
 AUROC = "Macro AUROC"
 INK, MUTED, RULE = "#222222", "#666666", "#DDDDDD"
 LOOK: dict[str, Any] = {
@@ -66,7 +72,10 @@ LOOK: dict[str, Any] = {
     "text.color": INK,
     "pdf.fonttype": 42,
     "svg.hashsalt": "viewpair",
-    "figure.dpi": 100,
+    # Laid out at the resolution it is saved at, without hinting: text is then as wide in every format.
+    "figure.dpi": 200,
+    "text.hinting": "none",
+    "figure.constrained_layout.w_pad": 0.06,
     "savefig.dpi": 200,
     "path.simplify": False,
 }
@@ -102,20 +111,34 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **g
 
 def save(drawn: Drawn, folder: Path) -> list[str]:
     """Write <name>.png and <name>.pdf; returns their names. The same figure gives the same bytes."""
-    names = []
-    # Laid out once, not once a format: with many axes this is most of the time.
+    written = []
+    # Laid out here, not once a format: with many axes that is most of the time.
     drawn.figure.draw_without_rendering()
     drawn.figure.set_layout_engine("none")
-    for suffix, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None, "Producer": None})):
+    for suffix, metadata in FORMATS.items():
         name = f"{drawn.name}.{suffix}"
         with atomic_path(folder / name) as temporary:
             drawn.figure.savefig(temporary, format=suffix, metadata=metadata)
-        names.append(name)
-    return names
+        written.append(name)
+    return written
+
+
+def remove(name: str, folder: Path) -> None:
+    """Remove the files of the figure `name`, if there are any."""
+    for suffix in FORMATS:
+        (folder / f"{name}.{suffix}").unlink(missing_ok=True)
+
+
+def names() -> list[str]:
+    """Names of the figures that an ablation can ask for."""
+    package = importlib.import_module("analysis.plots")
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in ("base", "overview"))
 
 
 def draw(name: str, summary: Summary) -> Drawn | None:
     """The figure that the module `name` draws; None where the ablation has nothing for it."""
+    if name not in names():
+        raise ConfigError(f"draw: there is no figure {name!r}", did_you_mean(name, names()))
     module = importlib.import_module(f"analysis.plots.{name}")
     drawn: Drawn | None = module.draw(summary)
     return drawn
@@ -135,6 +158,13 @@ def colour_of(name: str, method: str) -> str:
     return OTHER_COLOURS[sum(method.encode()) % len(OTHER_COLOURS)]
 
 
+def row_colours(rows: Sequence[Row]) -> list[str]:
+    """A colour per row: its method's, in tones where several of the rows share it."""
+    own = [colour(row.cell) for row in rows]
+    tones = {tone: iter(shades(tone, own.count(tone))) for tone in own}
+    return [next(tones[tone]) if own.count(tone) > 1 else tone for tone in own]
+
+
 def shades(hexadecimal: str, count: int) -> list[str]:
     """`count` tones of a colour from light to dark, for the values of an axis."""
     red, green, blue = (int(hexadecimal[i : i + 2], 16) / 255 for i in (1, 3, 5))
@@ -152,10 +182,10 @@ def title_of(key: str) -> str:
 def row_title(row: Row) -> str:
     """A row's name in figures: of a cell its axis values, of a baseline its name."""
     if row.cell.role == "baseline" or not row.cell.values:
-        return TITLES.get(row.cell.name, row.cell.name)
+        return TITLES.get(row.cell.name) or row.cell.name[:1].upper() + row.cell.name[1:]
     if len(row.cell.values) == 1:
         return value_title(next(iter(row.cell.values.values())))
-    return ", ".join(f"{title_of(k)} {value_title(v)}" for k, v in row.cell.values.items())
+    return ", ".join(f"{SHORT.get(k, title_of(k))} {value_title(v)}" for k, v in row.cell.values.items())
 
 
 def value_title(value: Any) -> str:
@@ -169,7 +199,7 @@ def sample_text(summary: Summary) -> str:
     counts = sorted({row.entries[summary.main.key].found for row in summary.rows} - {0})
     seeds = "no" if not counts else f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     n = f"n = {studies.n_studies:,} test studies of {studies.n_patients:,} patients" if studies else "no test studies"
-    return f"{n}; {seeds} seed{'' if seeds == '1' else 's'} a row"
+    return f"{n}; {seeds} seed{'' if seeds == '1' else 's'} each"
 
 
 def interval_text(summary: Summary) -> str:
@@ -181,7 +211,9 @@ def interval_text(summary: Summary) -> str:
 
 def footer(figure: Any, text: str) -> None:
     """A line of small print below a figure."""
-    figure.supxlabel(text, x=0.01, ha="left", fontsize=6.5, color=MUTED)
+    letters = int(figure.get_figwidth() * 72 / 3.6)
+    wrapped = "\n".join(line for part in text.split("\n") for line in textwrap.wrap(part, letters))
+    figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=6.5, color=MUTED)
 
 
 def spread(wanted: Sequence[float], gap: float) -> list[float]:
@@ -227,7 +259,7 @@ def label_right(axes: Any, labels: Sequence[tuple[float, str, str]], size: float
             va="center",
             fontsize=size,
             color=tone,
-            arrowprops={"arrowstyle": "-", "color": tone, "lw": 0.6, "shrinkA": 0, "shrinkB": 0},
+            arrowprops={"arrowstyle": "-", "color": tone, "lw": 0.6, "shrinkA": 0, "shrinkB": 0, "relpos": (0, 0.5)},
             annotation_clip=False,
         )
 

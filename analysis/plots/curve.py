@@ -17,6 +17,7 @@ from analysis.plots.base import (
     new_figure,
     numeric_axes,
     plain_axes,
+    row_colours,
     row_title,
     sample_text,
     shades,
@@ -47,7 +48,7 @@ def draw(summary: Summary) -> Drawn | None:
             label_right(panel, labels)
     panels[0][0].set_ylabel(AUROC)
     footer(figure, f"{sample_text(summary)}; bands: {interval_text(summary)}")
-    baselines = "Horizontal lines are the baselines. " if has_baselines(summary) else ""
+    baselines = "Horizontal lines are the baselines. " if baseline_rows(summary) else ""
     caption = f"{AUROC} over {title_of(key).lower()} at each label fraction. {baselines}"
     return Drawn("curve", figure, f"{caption}{sample_text(summary)}; bands: {interval_text(summary)}.")
 
@@ -83,7 +84,7 @@ def draw_line(panel: Any, line: Line, key: str, places: dict[float, float], colu
     ordered = sorted(rows, key=lambda row: float(row.cell.values[key]))
     x = [places[float(row.cell.values[key])] for row in ordered]
     found = [row.entries[column.key].estimate for row in ordered]
-    panel.fill_between(x, [e.low for e in found], [e.high for e in found], color=tone, alpha=0.16, lw=0)
+    panel.fill_between(x, [e.low for e in found], [e.high for e in found], color=tone, alpha=0.14, lw=0)
     panel.plot(x, [e.mean for e in found], color=tone, lw=1.6, marker="o", ms=3.6, mec="white", mew=0.6, zorder=3)
     known = [e.mean for e in found if math.isfinite(e.mean)]
     return (known[-1] if known else math.nan), name, tone
@@ -92,27 +93,29 @@ def draw_line(panel: Any, line: Line, key: str, places: dict[float, float], colu
 def draw_baselines(panel: Any, summary: Summary, column: Column) -> list[tuple[float, str, str]]:
     """A horizontal line and band for each baseline; returns their labels."""
     labels = []
-    for row in summary.rows:
+    rows = baseline_rows(summary)
+    for row, tone in zip(rows, row_colours(rows), strict=True):
         value = row.entries[column.key].estimate
-        if row.cell.role != "baseline" or not math.isfinite(value.mean):
+        if not math.isfinite(value.mean):
             continue
-        tone = colour(row.cell)
-        panel.axhspan(value.low, value.high, color=tone, alpha=0.10, lw=0)
+        panel.axhspan(value.low, value.high, color=tone, alpha=0.08, lw=0)
         panel.axhline(value.mean, color=tone, lw=1.0, ls=(0, (4, 2)))
         labels.append((value.mean, row_title(row), tone))
     return labels
 
 
-def has_baselines(summary: Summary) -> bool:
-    """Whether any row is a baseline."""
-    return any(row.cell.role == "baseline" for row in summary.rows)
+def baseline_rows(summary: Summary) -> list[Row]:
+    """The ablation's own baselines, then those of the baselines' ablation."""
+    return [row for row in (*summary.rows, *summary.references) if row.cell.role == "baseline"]
 
 
 def finish(panel: Any, column: Column, key: str, places: dict[float, float]) -> None:
     """Ticks at the axis' values, title, grid."""
-    panel.set_xticks(list(places.values()), [f"{value:g}" for value in places])
-    span = max(places.values()) - min(places.values())
-    panel.set_xlim(min(places.values()) - 0.06 * (span or 1), max(places.values()) + 0.06 * (span or 1))
+    x = list(places.values())
+    span = (max(x) - min(x)) or 1.0
+    crowded = min((b - a for a, b in itertools.pairwise(x)), default=span) < 0.17 * span
+    panel.set_xticks(x, [f"{value:g}" for value in places], rotation=55 if crowded else 0)
+    panel.set_xlim(min(x) - 0.06 * span, max(x) + 0.06 * span)
     panel.set_xlabel(title_of(key))
     panel.set_title(f"{column.title} of labels")
     plain_axes(panel)

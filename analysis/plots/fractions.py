@@ -8,17 +8,16 @@ from typing import Any
 from analysis.plots.base import (
     AUROC,
     Drawn,
-    colour,
     footer,
     interval_text,
     label_right,
     new_figure,
     plain_axes,
+    row_colours,
     row_title,
     sample_text,
-    shades,
 )
-from analysis.summary import Row, Summary
+from analysis.summary import Summary
 from analysis.tables import label_rows
 
 
@@ -57,10 +56,3 @@ def draw(summary: Summary) -> Drawn | None:
     footer(figure, f"{sample_text(summary)}; bars: {interval_text(summary)}{note}")
     caption = f"{AUROC} over the label fraction; dashed: baselines{note}. {sample_text(summary)}"
     return Drawn("fractions", figure, f"{caption}; bars: {interval_text(summary)}.")
-
-
-def row_colours(rows: list[Row]) -> list[str]:
-    """A colour per row: a method's own, in tones where several cells share the method."""
-    cells = [place for place, row in enumerate(rows) if row.cell.role == "cell"]
-    tones = dict(zip(cells, shades(colour(rows[cells[0]].cell), len(cells)), strict=True)) if len(cells) > 1 else {}
-    return [tones.get(place) or colour(row.cell) for place, row in enumerate(rows)]

@@ -22,12 +22,12 @@ from analysis.summary import Summary
 
 def draw(methods: Summary, beside: Summary | None = None) -> Drawn:
     """Left: every row of `methods`, a marker per label fraction. Right: the strip plot of `beside`, if any."""
-    count = max(len(methods.rows), len(beside.rows) if beside else 0)
+    count = max(len(methods.rows), len(beside.rows) + len(beside.references) if beside else 0)
     figure, panels = new_figure(7.4 if beside else 4.2, 1.2 + 0.25 * count, 1, 2 if beside else 1)
     draw_methods(panels[0][0], methods)
     panels[0][0].set_title("Methods, by share of labels")
     if beside:
-        draw_panel(panels[0][1], beside.rows, beside.main)
+        draw_panel(panels[0][1], [*beside.rows, *beside.references], beside.main)
         panels[0][1].set_title(f"{beside.collected.plan.title}, {beside.main.title} of labels")
     footer(figure, f"{sample_text(methods)}; bars: {interval_text(methods)}; small dots: single seeds")
     right = f" Right: {beside.collected.plan.title.lower()}, small dots are single seeds." if beside else ""

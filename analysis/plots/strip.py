@@ -28,9 +28,10 @@ def draw(summary: Summary) -> Drawn | None:
     if not summary.rows:
         return None
     columns = summary.fractions
-    figure, panels = new_figure(1.7 + 1.85 * len(columns), 1.1 + 0.24 * len(summary.rows), 1, len(columns), sharey=True)
+    rows = [*summary.rows, *summary.references]
+    figure, panels = new_figure(1.7 + 1.85 * len(columns), 1.1 + 0.24 * len(rows), 1, len(columns), sharey=True)
     for panel, column in zip(panels[0], columns, strict=True):
-        draw_panel(panel, summary.rows, column)
+        draw_panel(panel, rows, column)
         panel.set_title(f"{column.title} of labels")
     axes = " and ".join(title_of(key).lower() for key in summary.collected.plan.axes) or "method"
     footer(figure, f"{sample_text(summary)}; bars: {interval_text(summary)}; small dots: single seeds")

@@ -20,6 +20,7 @@ import pandas as pd
 from core.evaluation.base import Metric
 from core.evaluation.metrics import label_metrics
 from core.io import canonical_hash, sha256_file, write_bytes, write_json
+from sweeps.status import Status, write_status
 
 LABELS = ("Atelectasis", "Cardiomegaly", "Edema", "Lung Lesion", "Pleural Effusion", "Pneumothorax")
 KEY = "e7a1c0de"
@@ -183,7 +184,7 @@ def write_trial(root: Path, identity: str, cell: MadeCell, seed: int, world: Wor
         "files": {n: {"bytes": (folder / n).stat().st_size, "sha256": sha256_file(folder / n)} for n in files},
     }
     write_json(folder / "result.json", content)
-    write_json(trial / "status.json", {"state": "done", "stage": "evaluate", "step": 240, "total_steps": 240})
+    write_status(trial, Status("done", "evaluate"))
     write_bytes(trial / "telemetry.jsonl", telemetry(cell, seed).encode())
     return folder
 

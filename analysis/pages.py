@@ -1,0 +1,150 @@
+"""The words of a report: captions, notes that a reviewer needs, and the Markdown pages around tables and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from analysis.collect import Hole
+from analysis.plan import DeclaredPlan
+from analysis.plots.base import Drawn, sample_text
+from analysis.summary import Summary
+from analysis.tables import LATEX, MARKDOWN, escape_markdown, grid, label_grid, markdown, marks_text
+
+
+@dataclass(frozen=True)
+class Page:
+    """An ablation's page. table: its main table with notes, Markdown. caption, label_caption: for LaTeX, unescaped."""
+
+    text: str
+    table: str
+    caption: str
+    label_caption: str
+
+
+def ablation_page(summary: Summary, figures: Sequence[Drawn]) -> Page:
+    """The page of one ablation."""
+    plan = summary.collected.plan
+    table = main_table(summary)
+    parts = [
+        f"# {plan.title}\n\n{plan.question}\n",
+        table,
+        *(_figure(drawn) for drawn in figures),
+        f"## Per label, {summary.main.title} of labels\n\n{markdown(label_grid(summary, MARKDOWN))}",
+        f"## Reproducibility\n\n{_list(reproducibility(summary))}",
+        f"## Files\n\n{_list(_files())}",
+    ]
+    notes = " ".join(f"{note[:1].upper()}{note[1:]}." for note in notes_of(summary))
+    return Page(
+        text="\n".join(parts),
+        table=table,
+        caption=f"{plan.title}. {marks_text(LATEX).capitalize()}. {notes}",
+        label_caption=f"{plan.title}: AUROC per label at {summary.main.title} of labels. {sample_text(summary)}.",
+    )
+
+
+def main_table(summary: Summary) -> str:
+    """The main table in Markdown with its notes and, named one by one, its holes."""
+    table = markdown(grid(summary, MARKDOWN))
+    notes = _list([marks_text(MARKDOWN), *notes_of(summary)])
+    holes = summary.collected.holes
+    return f"{table}\n{notes}" + (f"\n**Holes ({len(holes)})**\n\n{_list(map(hole_line, holes))}" if holes else "")
+
+
+def notes_of(summary: Summary) -> Iterator[str]:
+    """What a reader must know to read the table: n, what an interval covers, what is left out."""
+    yield sample_text(summary)
+    yield interval_note(summary)
+    yield "rows in italics are baselines; R@1 is frontal-to-lateral recall at 1; columns without interval are means over seeds"
+    yield from _seed_notes(summary)
+    yield from _label_notes(summary)
+    if any(len(row.cell.trials) > len(row.cell.seeds) for row in summary.rows):
+        yield f"a row that is trained once a label fraction shows k-NN, R@1, rank and cost of {summary.main.title} of labels"
+
+
+def interval_note(summary: Summary) -> str:
+    """How the intervals were made."""
+    config = summary.config
+    what = f"{config.level:.0%} percentile bootstrap intervals".replace("%", " %")
+    return (
+        f"brackets: {what} over seeds and patients (all studies of a patient together), {config.resamples:,} resamples"
+    )
+
+
+def _seed_notes(summary: Summary) -> Iterator[str]:
+    entries = [row.entries[summary.main.key] for row in summary.rows]
+    if any(entry.found == 1 for entry in entries):
+        yield "a row with one seed has an interval over patients only: what another seed would give is not in it"
+    if any(1 < entry.found < 3 for entry in entries):
+        yield "with fewer than three seeds the variation between seeds is known poorly: read those intervals with care"
+
+
+def _label_notes(summary: Summary) -> Iterator[str]:
+    studies = summary.collected.studies
+    if studies is None:
+        return
+    undefined = [
+        label for place, label in enumerate(studies.labels) if studies.counts(place)[1] in (0, studies.counts(place)[0])
+    ]
+    if undefined:
+        yield f"left out, with one class only among the test studies: {', '.join(undefined)}"
+    for column in summary.fractions:
+        counts = {row.entries[column.key].labels for row in summary.rows} - {0}
+        total = len(studies.labels) - len(undefined)
+        if counts and min(counts) < total:
+            yield (
+                f"at {column.title} the macro is over {min(counts)} to {max(counts)} of {total} labels: the others have one"
+                " class only among the labelled training studies"
+            )
+
+
+def hole_line(hole: Hole) -> str:
+    """A hole in words."""
+    return escape_markdown(f"{hole.cell}, seed {hole.seed}, trial {hole.trial}: {hole.reason}")
+
+
+def reproducibility(summary: Summary) -> Iterator[str]:
+    """Where the numbers come from."""
+    collected, plan, config = summary.collected, summary.collected.plan, summary.config
+    origin = collected.provenance
+    if origin:
+        counts = ", ".join(f"{name} {n:,}" for name, n in sorted(origin.n_studies.items()))
+        yield f"data: {origin.data}, fingerprint `{origin.fingerprint}`; studies: {counts}"
+        yield f"label policy: `{origin.label_policy}`"
+        yield f"code: {', '.join(f'`{code}`' for code in origin.codes)}" + (
+            " (**more than one version**)" if len(origin.codes) > 1 else ""
+        )
+    else:
+        yield "data, label policy, code: no result yet"
+    yield f"ablation `{plan.ablation}`, preset `{plan.preset or 'none'}`, seeds {', '.join(map(str, plan.seeds))}"
+    if plan.overrides:
+        yield f"overrides: `{' '.join(plan.overrides)}`"
+    declared = sum(len(cell.trials) for cell in plan.cells)
+    yield f"trials: {len(collected.results)} of {declared}; holes: {len(collected.holes)}"
+    yield f"evaluation settings `{plan.evaluation_key}`"
+    yield f"bootstrap: {config.resamples:,} resamples, seed {config.seed}, level {config.level:g}"
+    yield f"again: `viewpair sweep ablation={plan.ablation}`, then `viewpair report ablation={plan.ablation}`"
+
+
+def index_page(main: Summary, figure: Drawn | None, reported: Sequence[DeclaredPlan]) -> str:
+    """The page over all ablations, the main comparison on top."""
+    plan = main.collected.plan
+    links = [f"[{p.title}]({p.ablation}/report.md): {p.question}" for p in reported]
+    parts = [f"# viewpair report\n\n## {plan.title}\n\n{plan.question}\n", main_table(main)]
+    parts += [_figure(figure)] if figure else []
+    parts += [f"## Ablations\n\n{_list(links)}", f"## Reproducibility\n\n{_list(reproducibility(main))}"]
+    return "\n".join(parts)
+
+
+def _figure(drawn: Drawn) -> str:
+    return f"![{drawn.name}]({drawn.name}.png)\n\n{drawn.caption} ([PDF]({drawn.name}.pdf))\n"
+
+
+def _files() -> Iterator[str]:
+    yield "the table: [Markdown](table.md), [CSV](table.csv), [LaTeX](table.tex)"
+    yield "per label: [CSV](labels.csv) of all rows, [LaTeX](labels.tex)"
+    yield "every metric of every trial: [Parquet](results.parquet)"
+
+
+def _list(lines: Iterator[str] | Sequence[str]) -> str:
+    return "".join(f"- {line}\n" for line in lines)

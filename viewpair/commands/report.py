@@ -1,0 +1,36 @@
+"""`viewpair report`: tables and figures from the results on disk."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+LINE = "write tables and figures from the results on disk; prints the main table"
+PRIMARY = "sweep"
+EXAMPLES = ("report", "report ablation=pairing", "report ablation=[pairing,baselines] --resamples 10000")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this verb's flags."""
+    parser.add_argument("--resamples", type=int, default=2000, metavar="N", help="bootstrap resamples (default 2000)")
+
+
+def run(config: DictConfig, arguments: argparse.Namespace) -> int:
+    """Report the ablations that `ablation=` names; all that have a plan when it is not given."""
+    from analysis.report import write_reports
+    from analysis.statistics import BootstrapConfig
+
+    summary = write_reports(Path(config.paths.root), names(config), BootstrapConfig(arguments.resamples))
+    print(summary.main_table)
+    print(f"\nreport: {summary.path}")
+    return 0
+
+
+def names(config: DictConfig) -> list[str] | None:
+    """The ablations asked for; None = all."""
+    chosen = config.ablation if isinstance(config.ablation, str | None) else OmegaConf.to_container(config.ablation)
+    if chosen is None or chosen == "all":
+        return None
+    return [str(name) for name in chosen] if isinstance(chosen, list) else [chosen]
