@@ -120,9 +120,10 @@ class StreamLoader(Loader):
             pairs = self.pairs(epoch)
             anchors = pairs.anchor[self.rows_of_ranks(pairs, epoch)[self.rank]][: self.steps_per_epoch * self.share]
             samples = self._samples(epoch, {str(name) for name in self.table.study_ids[pairs.anchor]})
-            expected = zip(anchors, samples, strict=False)
-            for study, sample in itertools.islice(expected, skipped * self.share, None):
-                yield int(study), self._decode(sample, int(study))
+            first = skipped * self.share
+            samples = itertools.islice(samples, first, None)
+            for study in anchors[first:].tolist():
+                yield study, self._decode(next(samples, None), study)
             epoch, skipped = epoch + 1, 0
 
     def _samples(self, epoch: int, wanted: set[str]) -> Iterator[Sample]:
@@ -137,28 +138,35 @@ class StreamLoader(Loader):
         shuffled: Iterator[Any] = webdataset.detshuffle(bufsize=BUFFER, initial=BUFFER, seed=seed).run(items)
         return shuffled
 
-    def _decode(self, sample: Sample, study: int) -> Bytes:
+    def _decode(self, sample: Sample | None, study: int) -> Bytes:
+        """The images uint8 [V, H, W] of the sample that must be this study's."""
         name, count = str(self.table.study_ids[study]), int(self.table.start[study + 1] - self.table.start[study])
+        if sample is None:
+            raise _damaged(self.shards[0].parent, f"the shards end before study {name}")
         found = json.loads(sample["meta.json"])["study_id"]
         images: Bytes = np.load(io.BytesIO(sample["images.npy"]), allow_pickle=False)
         if found != name or len(images) != count:
-            raise DataError(
-                f"{sample['__url__']} brings study {found} with {len(images)} images where the index has {name} "
-                f"with {count}",
-                "run `viewpair data build` with the same settings",
-            )
+            said = f"study {found} with {len(images)} images where the index has {name} with {count}"
+            raise _damaged(Path(sample["__url__"]), said)
         return images
+
+
+def _damaged(place: Path, what: str) -> DataError:
+    return DataError(f"{place} is damaged: {what}", "run `viewpair data build` with the same settings to mend it")
 
 
 def _read_shards(paths: list[Path]) -> Iterator[Sample]:
     """The samples of shards, one shard after the other, as webdataset reads them."""
+    members = webdataset.tariterators.tar_file_expander(_opened(paths))
+    samples = webdataset.tariterators.group_by_keys(members)
     try:
-        yield from webdataset.tariterators.group_by_keys(webdataset.tariterators.tar_file_expander(_opened(paths)))
+        for sample in samples:
+            # webdataset takes a tar that is cut off for one that ends.
+            if "meta.json" not in sample or "images.npy" not in sample:
+                raise _damaged(Path(sample["__url__"]), f"sample {sample['__key__']} is not whole")
+            yield sample
     except (tarfile.TarError, EOFError) as error:
-        raise DataError(
-            f"a shard in {paths[0].parent} is damaged ({type(error).__name__})",
-            "run `viewpair data build` to write it anew",
-        ) from error
+        raise _damaged(paths[0].parent, type(error).__name__) from error
 
 
 def _opened(paths: list[Path]) -> Iterator[Sample]:
