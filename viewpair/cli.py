@@ -25,7 +25,11 @@ USER_ERROR, INTERRUPTED = 2, 130
 
 
 class Command(Protocol):
-    """What a module of viewpair/commands offers."""
+    """What a module of viewpair/commands offers.
+
+    A module may also have ACTIONS, {word: line}: what the verb can do, the first being what it does when the
+    command line names none (`viewpair data check`). The word arrives as `arguments.action`.
+    """
 
     LINE: str
     PRIMARY: str
@@ -77,9 +81,22 @@ def parse(verb: str, command: Command, words: Sequence[str]) -> argparse.Namespa
     parser.add_argument("--cfg", choices=["job"], help="print the resolved config as YAML and stop")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="overrides of the config")
     command.add_arguments(parser)
-    arguments = parser.parse_intermixed_args(list(words))
-    arguments.parser = parser
+    action, rest = split_action(verb, command, list(words))
+    arguments = parser.parse_intermixed_args(rest)
+    arguments.parser, arguments.action = parser, action
     return arguments
+
+
+def split_action(verb: str, command: Command, words: list[str]) -> tuple[str, list[str]]:
+    """The verb's action and the other words. Raises UserError that names the nearest actions."""
+    actions = list(getattr(command, "ACTIONS", {}))
+    if not actions:
+        return "", words
+    if not words or words[0].startswith("-") or "=" in words[0]:
+        return actions[0], words
+    if words[0] not in actions:
+        raise UserError(f"viewpair {verb} cannot {words[0]!r}", did_you_mean(words[0], actions))
+    return words[0], words[1:]
 
 
 def configure(command: Command, overrides: list[str]) -> DictConfig:

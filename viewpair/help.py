@@ -17,7 +17,10 @@ def describe(verb: str, command: Command, arguments: argparse.Namespace) -> str:
     from viewpair.cli import configure
 
     trial = to_trial(configure(command, arguments.overrides))
-    parts = [f"usage: viewpair {verb} [flags] [key=value ...]", "", command.LINE, ""]
+    actions: dict[str, str] = getattr(command, "ACTIONS", {})
+    words = f"{verb} [{' | '.join(actions)}]" if actions else verb
+    parts = [f"usage: viewpair {words} [flags] [key=value ...]", "", command.LINE, ""]
+    parts += _section("actions (the first unless you name another)", [f"{a:<10} {line}" for a, line in actions.items()])
     parts += _section("examples", [f"viewpair {line}" for line in getattr(command, "EXAMPLES", ())])
     parts += _section("flags", _flags(arguments.parser))
     parts += _section("groups (group=option)", [f"{g:<12} {' | '.join(names)}" for g, names in options().items()])

@@ -31,7 +31,8 @@ from core.data.build import prepare
 from core.data.checks import data_card
 from core.data.readers.folder import FolderConfig
 config = FolderConfig(csv=sys.argv[1], size=16, max_quarantine=0.9)
-print(data_card(prepare(config, Path(sys.argv[2]), workers=2)))
+prepare(config, Path(sys.argv[2]), workers=2)
+print(data_card(next(Path(sys.argv[2], "data").iterdir())))
 """
 
 

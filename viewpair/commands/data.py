@@ -1,0 +1,48 @@
+"""viewpair data: build, check or describe a data set."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+LINE = "build a data set's shards, check every byte of them, or print its card"
+PRIMARY = "trial"
+ACTIONS = {
+    "build": "build the shards, or mend those that are damaged",
+    "check": "verify index, shards (SHA-256), patients and splits",
+    "card": "print counts per split, view, label and site, and the pairs that each strategy forms",
+}
+EXAMPLES = (
+    "data data=phantom",
+    "data data=folder data.csv=/path/films.csv data.size=224",
+    "data check data=mimic_cxr data.root=/path/mimic-cxr-jpg",
+    "data card data=folder data.csv=/path/films.csv",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of this verb."""
+    parser.add_argument("--workers", type=int, default=0, help="processes that pack shards (default: one per core)")
+
+
+def run(config: DictConfig, arguments: argparse.Namespace) -> int:
+    """Do what the action says; the last line names the data set's folder."""
+    from core.compose import to_trial
+    from core.data.build import build, data_key
+    from core.data.checks import check, data_card
+
+    trial = to_trial(config)
+    root = Path(trial.paths.root)
+    folder = root / "data" / data_key(trial.data)
+    if arguments.action == "build":
+        store = build(trial.data, root, arguments.workers)
+        counts = ", ".join(f"{split} {table.n_studies}" for split, table in store.splits.items())
+        print(f"built {store.name} at {store.size} px; studies: {counts}")
+    elif arguments.action == "check":
+        print(f"sound: {check(folder).fingerprint}")
+    else:
+        print(data_card(folder))
+    print(folder)
+    return 0
