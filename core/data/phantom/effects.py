@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from core.data.phantom.geometry import Array, Solids, ellipsoids
-from core.data.phantom.organs import SIGN, Organs, Structure
+from core.data.phantom.organs import SIGN, Structure
 from core.data.phantom.rays import Parts
 
 MU_SOFT = 0.0195  # 1/mm, water-like tissue at about 65 keV effective
@@ -51,23 +51,11 @@ class Disease:
     pleura: dict[str, Pleura]
     effects: tuple[Effect, ...]
 
-    def posed(self, arms: str) -> Disease:
-        """The same study with the arms held for another film."""
-        effects = tuple(
-            replace(e, without=None if e.without is None else replace(e.without, arms=arms)) for e in self.effects
-        )
-        return replace(self, structure=replace(self.structure, arms=arms), effects=effects)
-
 
 def shrunk(solids: Solids, factor: float, pivot: Array) -> Solids:
     """`solids` scaled by `factor` about `pivot`."""
     offsets = (solids.normals @ pivot) * (1 - factor) + factor * solids.offsets
     return Solids(solids.frame / factor, pivot + factor * (solids.centre - pivot), solids.normals, offsets)
-
-
-def lung_shell(organs: Organs, side: str) -> Solids:
-    """The two convex solids whose intersection bounds one pleural cavity."""
-    return organs.solids.take(organs.named("cage", f"side_{side}"))
 
 
 def cluster(centre: Array, size: float, count: int, rng: np.random.Generator, spread: float = 0.7) -> Solids:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from core.data.phantom.geometry import Array
+from core.data.phantom.geometry import Array, rotation
 from core.data.phantom.rays import Rays, film_rays
 from core.data.phantom.sites import Site
 
-FIELD = 392.0  # mm across the film, in the plane through the chest's middle
+FIELD = 356.0  # mm across the film, in the plane through the chest's middle
 SCATTER_WIDTH = 34.0  # mm, spread of scattered rays
 LOG_SPAN = 5.6  # film's range of log exposure
 COARSE = 32  # px, grid on which broad blurs are computed
@@ -48,13 +49,12 @@ def pose_rays(pose: Pose, size: int, field: float = FIELD) -> Rays:
 
 
 def _turns(pose: Pose) -> Array:
-    from core.data.phantom.geometry import rotation
-
     frontal = pose.view != "LATERAL"
     lean, roll = ("x", "y") if frontal else ("y", "x")
     return np.asarray(rotation("z", pose.turn) @ rotation(lean, pose.lean) @ rotation(roll, pose.roll))
 
 
+@lru_cache(maxsize=32)
 def resample_matrix(size: int, coarse: int) -> tuple[Array, Array]:
     """(down [coarse, size], up [size, coarse]): block means and linear interpolation along one axis."""
     edges = np.linspace(0, size, coarse + 1)
@@ -74,8 +74,8 @@ def blur(image: Array, width: float, pitch: float) -> Array:
     place = np.arange(coarse)
     kernel = np.exp(-0.5 * ((place[:, None] - place) * (size / coarse) * pitch / width) ** 2)
     kernel /= kernel.sum(1, keepdims=True)
-    whole = up @ kernel @ down
-    return np.asarray(whole @ image @ whole.T)
+    small = kernel @ (down @ image @ down.T) @ kernel.T
+    return np.asarray(up @ small @ up.T)
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from core.data.phantom.effects import Disease, Effect, Layer, Pleura, cluster, m
 from core.data.phantom.geometry import Array, ellipsoids, rotation, segments
 from core.data.phantom.organs import SIDES, SIGN, Organs, Structure, build_organs, dome_tops
 from core.data.phantom.rays import join, parts_of
-from core.data.phantom.skeleton import compressed_vertebra, rib_line, rib_parts
-from core.data.phantom.vessels import HILUM, MU_BLOOD, lung_points
+from core.data.phantom.skeleton import rib_lines, rib_parts, vertebrae
+from core.data.phantom.vessels import HILUM, MU_BLOOD, Tree, lung_points
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class Chest:
     structure: Structure
     rng: np.random.Generator
     hidden_share: float
-    tree: dict[str, tuple[Array, Array, Array]]
+    tree: dict[str, Tree]
 
     def side(self) -> str:
         """A side drawn evenly."""
         return SIDES[int(self.rng.integers(2))]
 
-    def place(self, side: str, where: str, depth: float = 0.0) -> Array:
+    def place(self, side: str, where: str) -> Array:
         """A point of one lung in a zone: anywhere | low | hidden (behind the heart, or in the posterior recess)."""
         for _ in range(6):
             points = lung_points(self.body, self.organs, side, self.rng, 700)
@@ -60,6 +60,15 @@ class Chest:
         return "hidden" if self.rng.random() < self.hidden_share else ordinary
 
 
+def _anywhere(chest: Chest, side: str, points: Array) -> Array:
+    return np.asarray(np.abs(points[:, 0]) > 30)
+
+
+def _low(chest: Chest, side: str, points: Array) -> Array:
+    floor = dome_tops(chest.body, chest.structure)[side] - 12
+    return np.asarray((points[:, 2] < -20) & (points[:, 2] > floor))
+
+
 def _hidden(chest: Chest, side: str, points: Array) -> Array:
     x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
     top = dome_tops(chest.body, chest.structure)[side]
@@ -69,8 +78,8 @@ def _hidden(chest: Chest, side: str, points: Array) -> Array:
 
 
 ZONES: dict[str, Callable[[Chest, str, Array], Array]] = {
-    "anywhere": lambda c, s, p: np.abs(p[:, 0]) > 30,
-    "low": lambda c, s, p: (p[:, 2] < -20) & (p[:, 2] > dome_tops(c.body, c.structure)[s] - 12),
+    "anywhere": _anywhere,
+    "low": _low,
     "hidden": _hidden,
 }
 
@@ -146,9 +155,10 @@ def _edema(chest: Chest, s: float) -> Effect:
         near = ellipsoids([hilum], [[34 + 16 * s, 46 + 12 * s, 54 + 20 * s]])
         far = ellipsoids([hilum + [SIGN[side] * 12, 0, -10]], [[66, 82, 112]])
         layers += [Layer(side, near, 0.05 + 0.22 * s), Layer(side, far, 0.03 + 0.10 * s)]
-        starts, ends, radii = chest.tree[side]
-        full = (radii > 1.4) & (ends[:, 2] > -30)
-        parts.append(parts_of(segments(starts[full], ends[full], radii[full] * (1.3 + 0.5 * s)), MU_BLOOD * 0.5))
+        tree = chest.tree[side]
+        full = (tree.radii > 1.4) & (tree.ends[:, 2] > -30)
+        swollen = segments(tree.starts[full], tree.ends[full], tree.radii[full] * (1.3 + 0.5 * s))
+        parts.append(parts_of(swollen, MU_BLOOD * 0.5))
         walls = lung_points(chest.body, chest.organs, side, rng, 900)
         walls = walls[(walls[:, 2] < -50) & (np.abs(walls[:, 0]) > 92 * chest.body.width)][:7]
         if len(walls):  # Kerley B lines: septa that end on the pleura
@@ -181,13 +191,12 @@ def _fracture(chest: Chest, s: float) -> Effect:
     rng, body, side = chest.rng, chest.body, chest.side()
     if rng.random() < 0.3:
         level = int(rng.integers(5, 12))
-        whole, squeezed = compressed_vertebra(body, level, 0.0), compressed_vertebra(body, level, 0.2 + 0.4 * s)
+        whole, squeezed = (vertebrae(body, np.array([level]), lost) for lost in (0.0, 0.2 + 0.4 * s))
         return Effect("Fracture", s, "", parts=join([whole.to_channel(0, -1.0), squeezed]))
     pieces = []
     first, count = int(rng.integers(2, 7)), 1 + int(rng.random() < 0.3 + 0.4 * s) + int(s > 0.7)
     place = int(rng.integers(3, 8))
-    for rib in range(first, first + count):
-        line = rib_line(body, side, rib)
+    for line in rib_lines(body, side)[first : first + count]:
         step = rng.normal(0, 1, 3) * [1.5, 1.5, 1.0] + [SIGN[side] * (1 + 2 * s), 0, -(2.5 + 5.5 * s)]
         broken = line[place : place + 3].copy()
         broken[0] += step + 0.06 * (broken[1] - broken[0])
@@ -256,7 +265,7 @@ def place_findings(
     body: Body,
     structure: Structure,
     cases: list[Case],
-    tree: dict[str, tuple[Array, Array, Array]],
+    tree: dict[str, Tree],
     hidden_share: float,
     rng_of: Callable[[Case], np.random.Generator],
 ) -> Disease:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import json
 import multiprocessing
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -20,6 +23,7 @@ from core.io import canonical_hash, read_json, write_json
 from core.progress import Progress
 
 VERSION = 1  # of the phantom's code: raised whenever the same settings would give other bytes
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 DONE, STARTED, PARTIAL = "phantom.json", "phantom-settings.json", ".partial"
 
 
@@ -41,7 +45,8 @@ def generate(config: PhantomConfig, folder: Path) -> None:
     Raises DataError when the folder holds a phantom of other settings.
     """
     settings = {"settings": canonical_hash(identity(config), 64)}
-    for name in (DONE, STARTED):
+    for name in (M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
+DONE, STARTED):
         if (folder / name).exists() and read_json(folder / name) != settings:
             raise DataError(f"{folder} holds a phantom of other settings", "delete the folder or give another")
     if (folder / DONE).exists():
@@ -74,15 +79,23 @@ def _render_all(config: PhantomConfig, folder: Path, numbers: list[int]) -> Iter
             yield from map(work, numbers)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_settle) as pool:
         yield from pool.map(work, numbers, chunksize=4)
 
 
-def _one_thread() -> None:
-    """Keep this process's linear algebra on one thread: as fast here, and the same sums whatever the machine does."""
+def _settle() -> None:
+    """Ready a process that only renders.
+
+    Linear algebra keeps to one thread: as fast here, and the same sums whatever the machine does. Freed memory stays
+    with the process: handing each temporary array back to the system and faulting it in again costs more than the sums.
+    """
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1)
+    if platform.libc_ver()[0] == "glibc":
+        mallopt = ctypes.CDLL(None).mallopt
+        for option, size in ((M_TRIM_THRESHOLD, 1 << 28), (M_MMAP_THRESHOLD, 1 << 26), (M_TOP_PAD, 1 << 24)):
+            mallopt(option, size)
 
 
 def complete_patient(config: PhantomConfig, folder: Path, number: int) -> None:
@@ -91,7 +104,7 @@ def complete_patient(config: PhantomConfig, folder: Path, number: int) -> None:
     partial_folder = folder / PARTIAL / f"{os.getpid()}-{number}"
     shutil.rmtree(partial_folder, ignore_errors=True)
     rows = render_patient(config, number, partial_folder / "files", partial_folder / "masks")
-    write_json(partial_folder / "masks" / "rows.json", rows)
+    (partial_folder / "masks" / "rows.json").write_text(json.dumps(rows))
     for kind in ("masks", "files"):
         place = folder / kind / name
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 TINY = 1e-14  # keeps rays that run along a cylinder's axis finite
@@ -38,9 +38,9 @@ class Solids:
 
     def contains(self, points: Array) -> NDArray[np.bool_]:
         """Indicator function: bool [K, N] of points [N, 3]."""
-        local = np.einsum("kij,knj->kni", self.frame, points[None] - self.centre[:, None])
+        local = (points[None] - self.centre[:, None]) @ self.frame.transpose(0, 2, 1)
         inside = (local**2).sum(-1) <= 1
-        planes = np.einsum("kjc,nc->kjn", self.normals, points) <= self.offsets[:, :, None]
+        planes = self.normals @ points.T <= self.offsets[:, :, None]
         return np.asarray(inside & planes.all(1))
 
 
@@ -64,12 +64,12 @@ def rotation(axis: str, degrees: float) -> Array:
     return turn
 
 
-def ellipsoids(centres: Array, radii: Array, turn: Array | None = None) -> Solids:
-    """Ellipsoids at centres [K, 3] with semi-axes radii [K, 3] (inf = a cylinder), all turned by turn [3, 3]."""
-    centres, radii = np.atleast_2d(np.asarray(centres, float)), np.atleast_2d(np.asarray(radii, float))
-    frame = (1 / radii)[:, :, None] * (np.eye(3) if turn is None else turn.T)[None]
-    count = len(centres)
-    return Solids(frame, centres, np.zeros((count, 2, 3)), np.full((count, 2), np.inf))
+def ellipsoids(centres: ArrayLike, radii: ArrayLike, turn: Array | None = None) -> Solids:
+    """Ellipsoids at centres [K, 3] with semi-axes radii [K, 3], turned by turn ([3, 3] or one each, [K, 3, 3])."""
+    middle, size = np.atleast_2d(np.asarray(centres, float)), np.atleast_2d(np.asarray(radii, float))
+    turned = np.eye(3) if turn is None else np.swapaxes(turn, -1, -2)
+    count = len(middle)
+    return Solids(turned / size[:, :, None], middle, np.zeros((count, 2, 3)), np.full((count, 2), np.inf))
 
 
 def cut(solids: Solids, normal: Sequence[float], offset: float) -> Solids:
@@ -81,58 +81,65 @@ def cut(solids: Solids, normal: Sequence[float], offset: float) -> Solids:
     return Solids(solids.frame, solids.centre, normals, offsets)
 
 
-def tube(points: Array, radius: float | Array, flat: Array | None = None, flatness: float = 1.0) -> Solids:
-    """A bent pipe through points [N, 3] as N - 1 elliptic cylinders that meet at mitred ends: no gap, no overlap.
+def tube(points: ArrayLike, radius: ArrayLike, flat: Array | None = None, flatness: float = 1.0) -> Solids:
+    """Bent pipes through points [..., N, 3]: N - 1 elliptic cylinders each, mitred so as to meet without gap or overlap.
 
-    radius: mm, one or one a segment. flat: [N - 1, 3] directions along which the section's semi-axis is
-    radius * flatness (a rib is thin along the outward normal).
+    radius: mm, one for all or [..., N - 1]. flat: [..., N - 1, 3] directions along which the section's semi-axis
+    is radius * flatness (a rib is thin along the outward normal). Returns all segments in one batch, pipe by pipe.
     """
     points = np.asarray(points, float)
-    step = np.diff(points, axis=0)
-    along = step / np.linalg.norm(step, axis=1, keepdims=True)
-    mitre = np.concatenate([along[:1], along[:-1] + along[1:], along[-1:]])
-    mitre /= np.linalg.norm(mitre, axis=1, keepdims=True)
-    first = _perpendicular(along) if flat is None else flat - (flat * along).sum(1, keepdims=True) * along
-    first /= np.linalg.norm(first, axis=1, keepdims=True)
-    second = np.cross(along, first)
-    size = np.broadcast_to(np.asarray(radius, float), (len(along),))[:, None]
-    frame = np.stack([first / (size * flatness), second / size, np.zeros_like(along)], axis=1)
-    normals = np.stack([-mitre[:-1], mitre[1:]], axis=1)
-    ends = np.stack([points[:-1], points[1:]], axis=1)
-    return Solids(frame, (points[:-1] + points[1:]) / 2, normals, (normals * ends).sum(-1))
+    along = unit(points[..., 1:, :] - points[..., :-1, :])
+    mitre = np.concatenate([along[..., :1, :], along[..., :-1, :] + along[..., 1:, :], along[..., -1:, :]], axis=-2)
+    mitre = unit(mitre)
+    first = _perpendicular(along) if flat is None else unit(flat - (flat * along).sum(-1, keepdims=True) * along)
+    second = cross(along, first)
+    size = np.broadcast_to(np.asarray(radius, float), along.shape[:-1])[..., None]
+    frame = np.stack([first / (size * flatness), second / size, np.zeros_like(along)], axis=-2)
+    normals = np.stack([-mitre[..., :-1, :], mitre[..., 1:, :]], axis=-2)
+    ends = np.stack([points[..., :-1, :], points[..., 1:, :]], axis=-2)
+    offsets = (normals * ends).sum(-1)
+    centre = ends.mean(-2)
+    return Solids(frame.reshape(-1, 3, 3), centre.reshape(-1, 3), normals.reshape(-1, 2, 3), offsets.reshape(-1, 2))
 
 
 def segments(starts: Array, ends: Array, radius: Array) -> Solids:
     """Straight round cylinders from starts [N, 3] to ends [N, 3] with radius [N], cut square at both ends."""
-    step = ends - starts
-    along = step / np.linalg.norm(step, axis=1, keepdims=True)
-    first = _perpendicular(along)
-    frame = np.stack([first, np.cross(along, first), np.zeros_like(along)], axis=1)
-    frame[:, :2] /= np.asarray(radius)[:, None, None]
-    normals = np.stack([-along, along], axis=1)
-    points = np.stack([starts, ends], axis=1)
-    return Solids(frame, (starts + ends) / 2, normals, (normals * points).sum(-1))
+    return tube(np.stack([starts, ends], axis=1), np.asarray(radius)[:, None])
+
+
+def unit(vectors: Array) -> Array:
+    return np.asarray(vectors / np.sqrt((vectors * vectors).sum(-1, keepdims=True)))
+
+
+def cross(a: Array, b: Array) -> Array:
+    """np.cross for [..., 3], which is many times slower on small arrays."""
+    turned = a[..., [1, 2, 0]] * b[..., [2, 0, 1]] - a[..., [2, 0, 1]] * b[..., [1, 2, 0]]
+    return np.asarray(turned)
 
 
 def _perpendicular(along: Array) -> Array:
-    helper = np.where(np.abs(along[:, 2:]) < 0.9, [[0.0, 0.0, 1.0]], [[1.0, 0.0, 0.0]])
-    first = np.cross(along, helper)
-    return np.asarray(first / np.linalg.norm(first, axis=1, keepdims=True))
+    helper = np.where(np.abs(along[..., 2:]) < 0.9, [0.0, 0.0, 1.0], [1.0, 0.0, 0.0])
+    return unit(cross(along, helper))
+
+
+def gaps(low: Array, high: Array, enter: Array, leave: Array) -> tuple[Array, Array]:
+    """What n intervals enter, leave [n, P] leave free of the intervals [low, high] ([P] each).
+
+    Returns (starts, stops), each [m, P]: disjoint stretches in order, some of them empty (stop <= start). Entries
+    and exits are sorted apart from each other: after the i-th exit nothing is covered exactly while the next entry
+    lies ahead. An interval that misses has enter > leave and counts for nothing.
+    """
+    enter = np.minimum(np.maximum(enter, low), high)
+    leave = np.maximum(np.minimum(leave, high), enter)
+    starts = np.concatenate([low[None], np.sort(leave, axis=0)])
+    stops = np.concatenate([np.sort(enter, axis=0), high[None]])
+    some = (stops > starts).any(1)
+    return starts[some], stops[some]
 
 
 def union_length(low: Array, high: Array, enter: Array, leave: Array) -> Array:
-    """Length [P] of the part of the interval [low, high] ([P] each) that n intervals enter, leave [n, P] cover.
-
-    Entries and exits are sorted apart from each other: after the i-th exit nothing is covered exactly while
-    the next entry lies ahead, so the gaps are max(0, entry[i + 1] - exit[i]).
-    """
+    """Length [P] of the part of the intervals [low, high] ([P] each) that n intervals enter, leave [n, P] cover."""
     empty = high <= low
     low, high = np.where(empty, 0.0, low), np.where(empty, 0.0, high)  # a miss may be infinite
-    if len(enter) == 0:
-        return np.zeros_like(low)
-    enter = np.minimum(np.maximum(enter, low), high)
-    leave = np.maximum(np.minimum(leave, high), enter)
-    if len(enter) > 1:
-        enter, leave = np.sort(enter, axis=0), np.sort(leave, axis=0)
-    gaps = np.maximum(enter[1:] - leave[:-1], 0).sum(0)
-    return np.asarray(leave[-1] - enter[0] - gaps)
+    starts, stops = gaps(low, high, enter, leave)
+    return np.asarray(high - low - np.maximum(stops - starts, 0).sum(0))

@@ -10,15 +10,12 @@ from core.data.phantom.dicom_writer import write_film
 from core.data.phantom.effects import Disease
 from core.data.phantom.film import draw_pose
 from core.data.phantom.findings import place_findings
-from core.data.phantom.geometry import Array
-from core.data.phantom.organs import SIDES, Structure
+from core.data.phantom.organs import Structure
 from core.data.phantom.plan import FilmPlan, PatientPlan, StudyPlan, plan_patient
-from core.data.phantom.projection import Scene, build_scene
+from core.data.phantom.projection import Frame, build_frame, build_scene, study_parts
 from core.data.phantom.render import Film, Sighting, render_film
 from core.data.phantom.streams import stream
-from core.data.phantom.vessels import lung_tree
 
-Tree = dict[str, tuple[Array, Array, Array]]
 Row = dict[str, Any]
 
 
@@ -32,7 +29,7 @@ def slug(finding: str) -> str:
     return finding.lower().replace(" ", "-")
 
 
-def study_disease(config: PhantomConfig, plan: PatientPlan, study: StudyPlan, tree: Tree) -> Disease:
+def study_disease(config: PhantomConfig, plan: PatientPlan, study: StudyPlan, frame: Frame) -> Disease:
     """The study's findings in 3-D. A shallow breath at the bed raises both domes."""
     seed, number = config.seed, plan.body.number
     breath = stream(seed, number, "breath", study.number).normal(0, 5)
@@ -43,21 +40,21 @@ def study_disease(config: PhantomConfig, plan: PatientPlan, study: StudyPlan, tr
         plan.body,
         structure,
         study.cases,
-        tree,
+        frame.trees,
         config.hidden_share,
         lambda case: stream(seed, number, "place", case.finding, case.episode),
     )
 
 
-def render_study(config: PhantomConfig, plan: PatientPlan, study: StudyPlan, tree: Tree) -> list[Film]:
+def render_study(config: PhantomConfig, plan: PatientPlan, study: StudyPlan, frame: Frame) -> list[Film]:
     """All films of one study, in order."""
-    disease = study_disease(config, plan, study, tree)
-    scenes: dict[str, Scene] = {}
+    disease = study_disease(config, plan, study, frame)
+    parts, scenes = study_parts(frame, disease), {}
     films = []
     for index, film in enumerate(study.films):
         arms = "raised" if film.geometry == "LATERAL" else "down"
         if arms not in scenes:
-            scenes[arms] = build_scene(plan.body, disease.posed(arms), tree)
+            scenes[arms] = build_scene(frame, disease, parts, arms)
         rng = stream(config.seed, plan.body.number, "film", study.number, index)
         pose = draw_pose(film.geometry, rng)
         films.append(render_film(scenes[arms], pose, plan.site, config.pixels, config.dose, config.scatter, rng))
@@ -70,14 +67,14 @@ def render_patient(config: PhantomConfig, number: int, files: Path, masks: Path)
     Returns the patient's rows of each table: images, studies, findings.
     """
     plan = plan_patient(config, number)
-    tree = {side: lung_tree(config.seed, plan.body, side) for side in SIDES}
+    frame = build_frame(config.seed, plan.body)
     rows: dict[str, list[Row]] = {"images": [], "studies": [], "findings": []}
     for study in plan.studies:
         folders = [root / f"s{study.study_id}" for root in (files, masks)]
         for folder in folders:
             folder.mkdir(parents=True)
         rows["studies"].append(_study_row(plan, study))
-        for index, film in enumerate(render_study(config, plan, study, tree), start=1):
+        for index, film in enumerate(render_study(config, plan, study, frame), start=1):
             image = study.films[index - 1]
             write_film(folders[0] / f"{image.dicom_id}.dcm", plan, study, image, index, film)
             rows["images"].append(_image_row(plan, study, image, film))

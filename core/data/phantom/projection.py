@@ -6,17 +6,17 @@ lung is what remains of its cavity when the organs that indent it are taken away
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from core.data.phantom.body import Body
-from core.data.phantom.effects import MU_SOFT, Disease, Pleura, lung_shell, shrunk
-from core.data.phantom.geometry import Array, Solids, cut, ellipsoids, union_length
-from core.data.phantom.organs import SIDES, Organs, Structure, build_organs, dome_tops, indenting
+from core.data.phantom.effects import MU_SOFT, Disease, shrunk
+from core.data.phantom.geometry import Array, Solids, cut, ellipsoids, gaps, stack, union_length
+from core.data.phantom.organs import SIDES, Organs, Structure, arm_solids, build_organs, dome_tops
 from core.data.phantom.rays import Parts, Rays, attenuation, intervals, join, parts_of
-from core.data.phantom.skeleton import build_bones
-from core.data.phantom.vessels import HILUM, MU_BLOOD, airways, vessel_parts
+from core.data.phantom.skeleton import arm_bones, trunk_bones
+from core.data.phantom.vessels import MU_BLOOD, Tree, airways, lung_tree
 
 BAND = 32768  # rays computed at once
 PLEURAL_LINE = 1.0  # mm, the visceral pleura that a pneumothorax shows
@@ -24,28 +24,55 @@ PLEURAL_LINE = 1.0  # mm, the visceral pleura that a pneumothorax shows
 
 @dataclass(frozen=True)
 class Scene:
-    """One study's chest, ready for rays: its organs, small parts (channel 0 anatomy, i + 1 finding i), disease."""
+    """One study's chest, ready for rays. flesh: all that holds soft tissue. parts: channel 0 anatomy, i + 1 finding i."""
 
     body: Body
     organs: Organs
+    flesh: Solids
     disease: Disease
     parts: Parts
 
 
-def build_scene(body: Body, disease: Disease, tree: dict[str, tuple[Array, Array, Array]]) -> Scene:
-    """Assemble the chest of one study in the posture that `disease.structure` says."""
-    structure = disease.structure
-    small = [build_bones(body, structure), airways(structure, MU_SOFT)]
+@dataclass(frozen=True)
+class Frame:
+    """What a patient's films share: vessels, the trunk's bones, and flesh and bones of the arms by posture."""
+
+    body: Body
+    trees: dict[str, Tree]
+    trunk: Parts
+    arms: dict[str, tuple[Solids, Parts]]
+
+
+def build_frame(seed: int, body: Body) -> Frame:
+    """Build once for each patient what does not change between studies."""
+    return Frame(
+        body,
+        {side: lung_tree(seed, body, side) for side in SIDES},
+        join([trunk_bones(body), airways(MU_SOFT)]),
+        {posture: (arm_solids(body, posture), arm_bones(body, posture)) for posture in ("down", "raised")},
+    )
+
+
+def study_parts(frame: Frame, disease: Disease) -> Parts:
+    """Bones, air and vessels of one study, and the small parts of its findings, but for the arms."""
+    body = frame.body
+    small = [frame.trunk]
     if body.stomach_gas > 0.15:
-        small.append(_stomach(body, structure))
+        small.append(_stomach(body, disease.structure))
     for side in SIDES:
         pleura = disease.pleura[side]
-        mu = MU_BLOOD - MU_SOFT * body.lung_density
-        small.append(vessel_parts(tree[side], mu, pleura.collapse, pleura.pivot))
+        small.append(frame.trees[side].parts(MU_BLOOD - MU_SOFT * body.lung_density, pleura.collapse, pleura.pivot))
     for channel, effect in enumerate(disease.effects, start=1):
         if effect.parts is not None:
             small.append(effect.parts.to_channel(channel))
-    return Scene(body, build_organs(body, structure), disease, join(small))
+    return join(small)
+
+
+def build_scene(frame: Frame, disease: Disease, parts: Parts, posture: str) -> Scene:
+    """The chest of one study with the arms "down" or "raised"; parts: from `study_parts`."""
+    organs = build_organs(frame.body, disease.structure)
+    flesh, bones = frame.arms[posture]
+    return Scene(frame.body, organs, stack([organs.pick("body"), flesh]), disease, join([parts, bones]))
 
 
 def _stomach(body: Body, structure: Structure) -> Parts:
@@ -71,7 +98,7 @@ def _project_band(scene: Scene, rays: Rays) -> tuple[Array, Array]:
     monomials, stretch = rays.monomials(), rays.stretch()
     small = attenuation(scene.parts, rays, 1 + len(effects))
     total, found = small[0], small[1:]
-    enter, leave = intervals(scene.organs.solids.take(scene.organs.starting("body")), rays, monomials)
+    enter, leave = intervals(scene.flesh, rays, monomials)
     far = np.full(monomials.shape[1], 1e4)
     total += MU_SOFT * stretch * union_length(-far, far, enter, leave)
     for side in SIDES:
@@ -83,46 +110,48 @@ def _project_band(scene: Scene, rays: Rays) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class _Cavity:
-    """The rays that meet one pleural cavity, its interval on them, and what indents it there."""
+    """The rays that meet one pleural cavity: its interval on them, and what the organs leave free of it.
+
+    low, high: [P]. free_low, free_high: [m, P], disjoint stretches of t, some empty.
+    """
 
     rays: Rays
     monomials: Array
     low: Array
     high: Array
-    enter: Array
-    leave: Array
+    free_low: Array
+    free_high: Array
 
-    def narrowed(self, solids: Solids) -> tuple[Array, Array]:
-        """The cavity's interval inside all of `solids`."""
-        return _meet(intervals(solids, self.rays, self.monomials), self.low, self.high)
+    def within(self, solids: Solids, low: Array, high: Array) -> tuple[Array, Array]:
+        """The part of the intervals [low, high] inside all of `solids`."""
+        enter, leave = intervals(solids, self.rays, self.monomials)
+        return np.maximum(enter.max(0), low), np.minimum(leave.min(0), high)
 
     def left(self, low: Array, high: Array) -> Array:
-        """Length of [low, high] outside the organs."""
-        return np.maximum(high - low, 0) - union_length(low, high, self.enter, self.leave)
+        """Length of [low, high] outside the organs: [P]."""
+        lengths = np.minimum(self.free_high, high) - np.maximum(self.free_low, low)
+        return np.asarray(np.maximum(lengths, 0).sum(0))
 
     def filled(self, low: Array, high: Array, solids: Solids) -> Array:
-        """Length of [low, high] outside the organs and inside the union of `solids`."""
+        """Length of [low, high] outside the organs and inside the union of `solids`: [P]."""
         enter, leave = intervals(solids, self.rays, self.monomials)
-        enter, leave = np.concatenate([self.enter, enter]), np.concatenate([self.leave, leave])
-        return union_length(low, high, enter, leave) - union_length(low, high, self.enter, self.leave)
-
-    def indented(self, organs: Organs, rows: list[int]) -> _Cavity:
-        """The same cavity indented by other organs."""
-        enter, leave = intervals(organs.solids.take(rows), self.rays, self.monomials)
-        return _Cavity(self.rays, self.monomials, self.low, self.high, enter, leave)
-
-
-def _meet(found: tuple[Array, Array], low: Array, high: Array) -> tuple[Array, Array]:
-    return np.maximum(found[0].max(0), low), np.minimum(found[1].min(0), high)
+        hit = np.flatnonzero((np.maximum(enter, low) < np.minimum(leave, high)).any(0))
+        found = np.zeros_like(low)
+        enter, leave, low, high = enter[:, hit], leave[:, hit], low[hit], high[hit]
+        for start, stop in zip(self.free_low, self.free_high, strict=True):
+            first, last = np.maximum(start[hit], low), np.minimum(stop[hit], high)
+            found[hit] += union_length(first, last, enter, leave)
+        return found
 
 
 def _open_cavity(organs: Organs, side: str, rays: Rays, monomials: Array) -> tuple[_Cavity, Array]:
-    enter, leave = intervals(lung_shell(organs, side), rays, monomials)
+    """The cavity, and which rays [P] meet it."""
+    enter, leave = intervals(organs.shell(side), rays, monomials)
     low, high = enter.max(0), leave.min(0)
     hit = np.flatnonzero(high > low)
-    near = monomials[:, hit]
-    enter, leave = intervals(organs.solids.take(indenting(organs, side)), rays, near)
-    return _Cavity(rays, near, low[hit], high[hit], enter, leave), hit
+    near, low, high = monomials[:, hit], low[hit], high[hit]
+    free = gaps(low, high, *intervals(organs.indenting(side), rays, near))
+    return _Cavity(rays, near, low, high, *free), hit
 
 
 def _add_lung(
@@ -134,51 +163,43 @@ def _add_lung(
         return
     reach, pleura = stretch[hit], scene.disease.pleura[side]
     lung = MU_SOFT * scene.body.lung_density
-    low, high, gone = cavity.low, cavity.high, np.zeros(len(hit))
+    low, high = cavity.low, cavity.high
     whole = cavity.left(low, high)
+    total[hit] -= (MU_SOFT - lung) * reach * whole
     names = [e.finding for e in scene.disease.effects]
     if pleura.aerated is not None:
-        low, high = cavity.narrowed(pleura.aerated)
+        low, high = cavity.within(pleura.aerated, low, high)
         fluid = whole - cavity.left(low, high)
         found[names.index("Pleural Effusion"), hit] += (MU_SOFT - lung) * reach * fluid
     if pleura.collapse < 1:
-        low, high, delta = _collapse(scene, side, cavity, pleura, low, high)
+        low, high, delta = _collapse(scene, side, cavity, low, high)
         found[names.index("Pneumothorax"), hit] += reach * delta
-    total[hit] -= (MU_SOFT - lung) * reach * whole
     for row, effect in enumerate(scene.disease.effects):
-        gone = np.zeros(len(hit))
         for layer in effect.layers:
             if layer.side == side:
-                gone += layer.fill * cavity.filled(low, high, layer.solids)
+                filled = cavity.filled(low, high, layer.solids)
+                found[row, hit] += (MU_SOFT - lung) * layer.fill * reach * filled
         if effect.without is not None:
-            gone += _displaced(scene, side, effect.without, cavity, low, high)
-        found[row, hit] += (MU_SOFT - lung) * reach * gone
+            taken = _displaced(scene, side, effect.without, cavity, low, high)
+            found[row, hit] += (MU_SOFT - lung) * reach * taken
 
 
-def _collapse(
-    scene: Scene, side: str, cavity: _Cavity, pleura: Pleura, low: Array, high: Array
-) -> tuple[Array, Array, Array]:
+def _collapse(scene: Scene, side: str, cavity: _Cavity, low: Array, high: Array) -> tuple[Array, Array, Array]:
     """Interval of a collapsed lung, and the change of attenuation: air outside it, denser lung, its pleural line."""
-    lung = MU_SOFT * scene.body.lung_density
-    shell = lung_shell(scene.organs, side)
-    before = cavity.left(low, high)
-    inner_low, inner_high = _meet(
-        intervals(shrunk(shell, pleura.collapse, pleura.pivot), cavity.rays, cavity.monomials), low, high
-    )
-    rim = pleura.collapse + PLEURAL_LINE / 100
-    outer = _meet(intervals(shrunk(shell, rim, pleura.pivot), cavity.rays, cavity.monomials), low, high)
-    after = cavity.left(inner_low, inner_high)
-    line = cavity.left(*outer) - after
-    denser = min(pleura.collapse**-1.5, 2.0)
-    delta = -lung * (before - after) + lung * (denser - 1) * after + MU_SOFT * line
-    return inner_low, inner_high, delta
+    lung, pleura = MU_SOFT * scene.body.lung_density, scene.disease.pleura[side]
+    shell = scene.organs.shell(side)
+    inner = cavity.within(shrunk(shell, pleura.collapse, pleura.pivot), low, high)
+    outer = cavity.within(shrunk(shell, pleura.collapse + PLEURAL_LINE / 100, pleura.pivot), low, high)
+    after = cavity.left(*inner)
+    denser = min(pleura.collapse**-1.5, 2.0) - 1
+    delta = lung * (denser * after - (cavity.left(low, high) - after)) + MU_SOFT * (cavity.left(*outer) - after)
+    return *inner, delta
 
 
 def _displaced(scene: Scene, side: str, without: Structure, cavity: _Cavity, low: Array, high: Array) -> Array:
-    """Length of lung that the finding's change of organ shapes took, mm."""
-    before = build_organs(scene.body, without)
-    healthy = cavity.indented(before, indenting(before, side))
+    """Length of lung that the finding's change of organ shapes took, mm: [P]."""
+    before = build_organs(scene.body, without).indenting(side)
+    enter, leave = intervals(before, cavity.rays, cavity.monomials)
+    free = gaps(cavity.low, cavity.high, enter, leave)
+    healthy = replace(cavity, free_low=free[0], free_high=free[1])
     return healthy.left(low, high) - cavity.left(low, high)
-
-
-__all__ = ["HILUM", "Scene", "build_scene", "project"]

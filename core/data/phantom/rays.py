@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.phantom.geometry import TINY, Array, Solids, stack
+from core.data.phantom.geometry import TINY, Array, Solids, cross, stack, unit
+
+Index = NDArray[np.int64]
+FAR = 1e9  # mm, the offset of a cut that cuts nothing
+CHUNK = 8192  # (part, pixel) pairs computed at once: temporaries stay in the cache
 
 
 @dataclass(frozen=True)
@@ -88,28 +92,34 @@ def ray_forms(solids: Solids, rays: Rays) -> RayForms:
     starts[:, 0] -= solids.centre
     turned = solids.frame.transpose(0, 2, 1)
     p, q = starts @ turned, slope @ turned
-    forms = np.stack([_product(q, q), _product(p, q), _product(p, p)], axis=1)
+    forms = _products(q, p)
     forms[:, 2, 0] -= 1
     gap = -(solids.normals @ base.T)
-    gap[:, :, 0] += solids.offsets
+    gap[:, :, 0] += np.minimum(solids.offsets, FAR)
     return RayForms(forms, solids.normals @ slope.T, gap)
 
 
-def _product(left: Array, right: Array) -> Array:
-    """Coefficients [K, 6] of the dot product of two vectors that are linear in (1, u, v): [K, 3, 3] each."""
-    gram = left @ right.transpose(0, 2, 1)
-    both = gram + gram.transpose(0, 2, 1)
-    columns = [gram[:, 0, 0], both[:, 0, 1], both[:, 0, 2], gram[:, 1, 1], both[:, 1, 2], gram[:, 2, 2]]
-    return np.stack(columns, axis=1)
+def _products(rates: Array, starts: Array) -> Array:
+    """[K, 3, 6]: coefficients over `monomials` of q q, p q and p p.
+
+    q, p: rates, starts [K, 3, 3], vectors that are linear in (1, u, v), a row each.
+    """
+    both = np.concatenate([rates, starts], axis=1)
+    gram = both @ both.transpose(0, 2, 1)
+    blocks = np.stack([gram[:, :3, :3], gram[:, :3, 3:], gram[:, 3:, 3:]], axis=1).reshape(-1, 3, 9)
+    return np.asarray(blocks @ MERGE)
+
+
+MERGE = np.zeros((9, 6))  # where each product of two of (1, u, v) goes among the monomials
+MERGE[[0, 1, 3, 2, 6, 4, 5, 7, 8], [0, 1, 1, 2, 2, 3, 4, 4, 5]] = 1
 
 
 def _roots(a: Array, b: Array, c: Array) -> tuple[Array, Array]:
     a = np.maximum(a, TINY)
     square = b * b - a * c
-    half = np.sqrt(np.maximum(square, 0)) / a
-    middle = -b / a
-    half[square <= 0] = -np.inf
-    return middle - half, middle + half
+    half = np.where(square > 0, np.sqrt(np.maximum(square, 0)) / a, -np.inf)
+    middle = b / a
+    return -middle - half, half - middle
 
 
 def _cut(enter: Array, leave: Array, rate: Array, gap: Array) -> tuple[Array, Array]:
@@ -161,10 +171,9 @@ class Parts:
 
 def parts_of(solids: Solids, mu: float, inner: float | None = None, core: float = 0.0) -> Parts:
     """Parts of channel 0 from tubes or ellipsoids; `mu`, 1/mm, in the shell and `inner` in the core."""
-    inverse = np.linalg.norm(solids.frame, axis=2)
+    inverse = np.sqrt((solids.frame**2).sum(2))
     count = len(solids)
-    axis = np.cross(solids.frame[:, 0], solids.frame[:, 1])
-    axis /= np.linalg.norm(axis, axis=1, keepdims=True)
+    axis = unit(cross(solids.frame[:, 0], solids.frame[:, 1]))
     rate = (solids.normals * axis[:, None]).sum(-1)
     gap = solids.offsets - (solids.normals * solids.centre[:, None]).sum(-1)
     bounded = (inverse[:, 2:] == 0) & (rate != 0)
@@ -173,7 +182,7 @@ def parts_of(solids: Solids, mu: float, inner: float | None = None, core: float 
     return Parts(
         solids,
         solids.centre[:, None] + shift[:, :, None] * axis[:, None],
-        widest * 1.3,
+        widest * 1.15,
         np.full(count, mu),
         np.full(count, mu if inner is None else inner),
         np.full(count, core),
@@ -193,58 +202,99 @@ def join(parts: list[Parts]) -> Parts:
 def attenuation(parts: Parts, rays: Rays, channels: int) -> Array:
     """Line integrals of `parts` in their channels: [channels, H * W], dimensionless.
 
-    Each part meets only the pixels in its bounding box; all (part, pixel) pairs are computed at once.
+    Each part meets only the small square tiles that cover its bounding box; all tiles are computed together. A part
+    thinner than a pixel is drawn as wide as one and thinner in attenuation, so that small films lose none of it.
     """
-    height, width = rays.shape
-    part, row, column = _pairs(parts, rays)
-    u, v = rays.u[column], rays.v[row]
-    forms = ray_forms(parts.solids, rays)
-    quadric = forms.quadric.reshape(-1, 18)[part]
-    uu, uv, vv = u * u, u * v, v * v
-    a, b, c = (
-        quadric[:, i]
-        + quadric[:, i + 1] * u
-        + quadric[:, i + 2] * v
-        + quadric[:, i + 3] * uu
-        + quadric[:, i + 4] * uv
-        + quadric[:, i + 5] * vv
-        for i in (0, 6, 12)
+    (height, width), side = rays.shape, int(np.clip(len(rays.u) // 16, 4, 16))
+    parts = _thickened(parts, 0.5 * rays.pitch)
+    found = ray_forms(parts.solids, rays)
+    planes = np.concatenate([found.rate, found.gap], axis=1)
+    planes = np.concatenate([planes, np.zeros_like(planes)], axis=2)
+    forms = np.ascontiguousarray(np.concatenate([found.quadric, planes], axis=1).transpose(2, 0, 1))
+    part, row, column = _tiles(parts, rays, side)
+    down, across = np.divmod(np.arange(side * side), side)
+    stride = width + side  # the canvas is wider than the film, so that tiles may stick out
+    inside = down * stride + across
+    i, j = across.astype(float), down.astype(float)
+    grid = np.stack([np.ones_like(i), i, j, i * i, i * j, j * j])
+    canvas = np.zeros(channels * (height + side) * stride)
+    for first in range(0, len(part), CHUNK // side**2):
+        tile = slice(first, first + CHUNK // side**2)
+        weight = _tile_lengths(parts, forms, rays, part[tile], row[tile], column[tile], grid)
+        index = ((parts.channel[part[tile]] * (height + side) + row[tile]) * stride + column[tile])[:, None] + inside
+        canvas += np.bincount(index.ravel(), weight.ravel(), len(canvas))
+    film = canvas.reshape(channels, height + side, stride)[:, :height, :width]
+    return film.reshape(channels, -1) * rays.stretch()
+
+
+def _tile_lengths(parts: Parts, forms: Array, rays: Rays, part: Index, row: Index, column: Index, grid: Array) -> Array:
+    """Line integrals [T, side * side] of T tiles' parts; forms: [K, 7, 6], grid: [6, side * side]."""
+    u, v, pitch = rays.u[0] + rays.pitch * column, rays.v[0] - rays.pitch * row, rays.pitch
+    u, v = u[:, None], v[:, None]
+    c0, c1, c2, c3, c4, c5 = forms[:, part]
+    # u and v of a tile's pixels are linear in their place (i across, j down), so the polynomials are moved to (i, j)
+    local = np.stack(
+        [
+            c0 + u * (c1 + u * c3 + v * c4) + v * (c2 + v * c5),
+            pitch * (c1 + 2 * u * c3 + v * c4),
+            -pitch * (c2 + 2 * v * c5 + u * c4),
+            pitch**2 * c3,
+            -(pitch**2) * c4,
+            pitch**2 * c5,
+        ],
+        axis=-1,
     )
-    low, high = np.full_like(u, -np.inf), np.full_like(u, np.inf)
-    for slot in range(2):
-        rate, gap = forms.rate[:, slot][part], forms.gap[:, slot][part]
-        cuts = (form[:, 0] + form[:, 1] * u + form[:, 2] * v for form in (rate, gap))
-        low, high = _cut(low, high, *cuts)
-    weight = parts.outer[part] * _clipped(a, b, c, low, high)
-    core = parts.core[part]
-    cored = np.flatnonzero(core > 0)
-    if len(cored):
-        extra = (parts.inner - parts.outer)[part[cored]]
-        inside = c[cored] + 1 - core[cored] ** 2
-        weight[cored] += extra * _clipped(a[cored], b[cored], inside, low[cored], high[cored])
-    weight *= np.sqrt(1 + (uu + vv) / rays.source**2)
-    index = (parts.channel[part] * height + row) * width + column
-    return np.bincount(index, weight, channels * height * width).reshape(channels, -1)
+    values = (local.reshape(-1, 6) @ grid).reshape(len(part), 7, -1)
+    low, high = _cut_twice(values[:, 3:5], values[:, 5:7])
+    a, b = np.maximum(values[:, 0], TINY), values[:, 1]
+    square, middle = b * b - a * values[:, 2], -b / a
+    outer = parts.outer[part][:, None]
+    weight = outer * _chord(middle, square, a, low, high)
+    core = parts.core[part][:, None]
+    if core.any():
+        inner = parts.inner[part][:, None] - outer
+        weight += inner * _chord(middle, square - a * (1 - core**2), a, low, high)
+    return np.asarray(weight)
 
 
-def _clipped(a: Array, b: Array, c: Array, low: Array, high: Array) -> Array:
-    enter, leave = _roots(a, b, c)
-    return np.maximum(np.minimum(leave, high) - np.maximum(enter, low), 0)
+def _cut_twice(rate: Array, gap: Array) -> tuple[Array, Array]:
+    """(low, high) [T, P] of t where rate t <= gap for both of [T, 2, P]."""
+    t = gap / np.where(np.abs(rate) < TINY, TINY, rate)
+    falling = rate < 0
+    return np.where(falling, t, -np.inf).max(1), np.where(falling, np.inf, t).min(1)
 
 
-def _pairs(parts: Parts, rays: Rays) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """(part, row, column) of every pixel in every part's bounding box."""
+def _chord(middle: Array, square: Array, a: Array, low: Array, high: Array) -> Array:
+    half = np.sqrt(np.maximum(square, 0)) / a
+    return np.maximum(np.minimum(middle + half, high) - np.maximum(middle - half, low), 0)
+
+
+def _thickened(parts: Parts, least: float) -> Parts:
+    """`parts` with every semi-axis at least `least` mm, and attenuation lowered to keep its integral."""
+    inverse = np.sqrt((parts.solids.frame**2).sum(2))
+    shrink = np.minimum(1 / (least * np.where(inverse > 0, inverse, TINY)), 1.0)
+    kept = np.where(inverse > 0, shrink, 1.0)
+    mass = kept.prod(1)
+    if (mass == 1).all():
+        return parts
+    solids = replace(parts.solids, frame=parts.solids.frame * kept[:, :, None])
+    reach = np.maximum(parts.reach, 1.15 * least)
+    return replace(parts, solids=solids, reach=reach, outer=parts.outer * mass, inner=parts.inner * mass)
+
+
+def _tiles(parts: Parts, rays: Rays, side: int) -> tuple[Index, Index, Index]:
+    """(part, row, column) of the first pixel of the tiles that cover every part's bounding box."""
     u, v = rays.project(parts.ends)
     depth = ((parts.ends - rays.origin) @ rays.axes[2]).min(1)
-    reach = (parts.reach / (1 + depth / rays.source)) + rays.pitch
+    reach = parts.reach / (1 + depth / rays.source)
     height, width = rays.shape
     left = np.clip(np.ceil((u.min(1) - reach - rays.u[0]) / rays.pitch), 0, width).astype(np.int64)
     right = np.clip(np.floor((u.max(1) + reach - rays.u[0]) / rays.pitch) + 1, left, width).astype(np.int64)
     top = np.clip(np.ceil((rays.v[0] - v.max(1) - reach) / rays.pitch), 0, height).astype(np.int64)
     bottom = np.clip(np.floor((rays.v[0] - v.min(1) + reach) / rays.pitch) + 1, top, height).astype(np.int64)
-    columns = right - left
-    counts = columns * (bottom - top)
+    columns = -((left - right) // side)
+    counts = columns * -((top - bottom) // side)
     part = np.repeat(np.arange(len(parts)), counts)
     place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     down, across = np.divmod(place, columns[part])
-    return part, top[part] + down, left[part] + across
+    return part, top[part] + side * down, left[part] + side * across
