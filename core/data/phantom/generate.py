@@ -45,8 +45,7 @@ def generate(config: PhantomConfig, folder: Path) -> None:
     Raises DataError when the folder holds a phantom of other settings.
     """
     settings = {"settings": canonical_hash(identity(config), 64)}
-    for name in (M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
-DONE, STARTED):
+    for name in (DONE, STARTED):
         if (folder / name).exists() and read_json(folder / name) != settings:
             raise DataError(f"{folder} holds a phantom of other settings", "delete the folder or give another")
     if (folder / DONE).exists():
