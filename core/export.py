@@ -20,8 +20,12 @@ from core.models.vit import PIXEL_MEAN, PIXEL_STD, ViewEncoder
 EXPORTED_VIEWS = (View.FRONTAL, View.LATERAL)
 
 
-def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write tensors as safetensors, atomically; the bytes depend on the values and the metadata only."""
+def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
+    """Write tensors as safetensors, atomically; the bytes depend on the tensors and on `about` only.
+
+    `about` is one JSON value under the metadata key "viewpair": safetensors writes several keys in random order.
+    """
+    metadata = {"viewpair": json.dumps(about, sort_keys=True)}
     plain = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
     with atomic_path(path) as temporary:
         save_file(plain, temporary, metadata)
@@ -69,13 +73,13 @@ def export_encoder(folder: Path, encoder: ViewEncoder) -> list[Path]:
     """Write encoder_<view>.safetensors for each view, with the timm arguments and pixel scale as metadata."""
     paths = []
     for view in EXPORTED_VIEWS:
-        metadata = {
-            "timm": json.dumps({"model_name": "vit_base_patch16_224", **timm_arguments(encoder)}, sort_keys=True),
-            "pixels": json.dumps({"range": [0, 1], "mean": PIXEL_MEAN, "std": PIXEL_STD}),
+        about = {
+            "timm": {"model_name": "vit_base_patch16_224", **timm_arguments(encoder)},
+            "pixels": {"range": [0, 1], "mean": PIXEL_MEAN, "std": PIXEL_STD},
             "view": view.label,
         }
         path = folder / f"encoder_{view.label}.safetensors"
-        save_tensors(path, timm_state(encoder, view), metadata)
+        save_tensors(path, timm_state(encoder, view), about)
         paths.append(path)
     return paths
 
@@ -86,7 +90,7 @@ def load_exported(path: Path) -> torch.nn.Module:
 
     state = load_tensors(path)
     with safe_open(path, "pt") as opened:
-        arguments = json.loads(opened.metadata()["timm"])
+        arguments = json.loads(opened.metadata()["viewpair"])["timm"]
     model = import_timm().create_model(**arguments)
     model.load_state_dict(state)
     return model

@@ -6,6 +6,7 @@ the same machine: order, pairs, augmentation and masks are functions of (seed, s
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core import checkpoint, telemetry
+from core import checkpoint, distributed, telemetry
 from core.compose import trial_to_dict
 from core.config import TrialConfig
 from core.data.augment import augment
@@ -213,9 +214,10 @@ class Run:
         )
 
     def record(self, step: int, losses: dict[str, Tensor], lr: float) -> dict[str, Any]:
-        """One telemetry record; reading the losses waits for the device."""
-        values = {name: float(value) for name, value in losses.items()}
-        rates = telemetry.throughput(self.meter, sum(self.flops.values()), self.peak, self.engine.world_size)
+        """One telemetry record, the same on every rank; reading the losses waits for the device."""
+        size = self.engine.world_size
+        values = {name: float(distributed.sum_over_ranks(value)) / size for name, value in losses.items()}
+        rates = telemetry.throughput(self.meter, sum(self.flops.values()), self.peak, size)
         return {
             "step": step,
             "epoch": step / self.plan.per_epoch,
@@ -229,8 +231,11 @@ class Run:
     def loop(self, on_step: OnStep | None) -> None:
         """All steps from where the run stands to the end."""
         runtime, plan = self.config.runtime, self.plan
-        board = runtime.tensorboard and self.engine.rank == 0
-        with telemetry.Telemetry(self.folder, self.start, board) as log:
+        with contextlib.ExitStack() as open_files:
+            sinks = []
+            if self.engine.rank == 0:
+                sinks.append(telemetry.Telemetry(self.folder, self.start, runtime.tensorboard))
+                open_files.enter_context(sinks[0])
             mark, step = time.perf_counter(), self.start
             for step, batch in enumerate(self.batches(), self.start):
                 losses = self.train_step(batch, step)
@@ -240,7 +245,9 @@ class Run:
                 if last or (step + 1) % runtime.log_every == 0:
                     self.check_finite()
                     lr = learning_rate(plan.peak_lr, step, plan.warmup, plan.total, self.config.optim.final_lr_fraction)
-                    log.write(self.record(step, losses, lr))
+                    record = self.record(step, losses, lr)
+                    for sink in sinks:
+                        sink.write(record)
                 if not last and runtime.checkpoint_every and (step + 1) % runtime.checkpoint_every == 0:
                     self.check_finite()
                     self.save(step + 1)

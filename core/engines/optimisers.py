@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import torch
 from torch import nn
 
@@ -33,4 +35,5 @@ def build_optimiser(module: nn.Module, config: OptimConfig) -> torch.optim.Optim
     groups = parameter_groups(module, config)
     if config.name == "adamw":
         return torch.optim.AdamW(groups, lr=config.base_lr, betas=(config.betas[0], config.betas[1]), fused=True)
-    return import_timm().optim.Lars(groups, lr=config.base_lr, momentum=config.momentum)
+    import_timm()
+    return importlib.import_module("timm.optim").Lars(groups, lr=config.base_lr, momentum=config.momentum)
