@@ -30,7 +30,7 @@ Built = tuple[Path, StudyStore]
 def train_until(config: TrialConfig, store: StudyStore, folder: Path, last: int) -> None:
     """Train, and end by kill -9 once `last` steps are done."""
 
-    def die(step: int, total: int) -> None:
+    def die(step: int, _: int) -> None:
         if step == last:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -89,7 +89,7 @@ def test_loader_threads_and_prefetching_do_not_change_the_result(
 
 def test_a_trained_folder_is_left_alone(built: Built, trial: Trial, undisturbed: Path) -> None:
     before = (undisturbed / MODEL_FILE).stat().st_mtime_ns
-    train(trial(), built[1], undisturbed, on_step=lambda step, total: pytest.fail("trained again"))
+    train(trial(), built[1], undisturbed, on_step=lambda *_: pytest.fail("trained again"))
     assert (undisturbed / MODEL_FILE).stat().st_mtime_ns == before
 
 
