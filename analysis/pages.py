@@ -55,11 +55,12 @@ def notes_of(summary: Summary) -> Iterator[str]:
     """What a reader must know to read the table: n, what an interval covers, what is left out."""
     yield sample_text(summary)
     yield interval_note(summary)
-    yield "rows in italics are baselines; R@1 is frontal-to-lateral recall at 1; columns without interval are means over seeds"
+    yield "rows in italics are baselines; R@1 is frontal-to-lateral recall at 1"
+    yield "columns without an interval are means over seeds"
     yield from _seed_notes(summary)
     yield from _label_notes(summary)
     if any(len(row.cell.trials) > len(row.cell.seeds) for row in summary.rows):
-        yield f"a row that is trained once a label fraction shows k-NN, R@1, rank and cost of {summary.main.title} of labels"
+        yield f"a row that is trained anew at each label fraction shows its other columns at {summary.main.title}"
 
 
 def interval_note(summary: Summary) -> str:
@@ -92,10 +93,8 @@ def _label_notes(summary: Summary) -> Iterator[str]:
         counts = {row.entries[column.key].labels for row in summary.rows} - {0}
         total = len(studies.labels) - len(undefined)
         if counts and min(counts) < total:
-            yield (
-                f"at {column.title} the macro is over {min(counts)} to {max(counts)} of {total} labels: the others have one"
-                " class only among the labelled training studies"
-            )
+            over = f"{min(counts)} to {max(counts)} of {total} labels"
+            yield f"at {column.title} the macro is over {over}; the training labels hold one class of the rest"
 
 
 def hole_line(hole: Hole) -> str:

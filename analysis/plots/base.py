@@ -50,8 +50,7 @@ INK, MUTED, RULE = "#222222", "#666666", "#DDDDDD"
 LOOK: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
-    "axes.titlesize": 8.5,
-    "axes.titleweight": "bold",
+    "axes.titlesize": 9,
     "axes.titlelocation": "left",
     "axes.labelsize": 8,
     "axes.labelcolor": INK,
@@ -114,7 +113,7 @@ def save(drawn: Drawn, folder: Path) -> list[str]:
     written = []
     # Laid out here, not once a format: with many axes that is most of the time.
     drawn.figure.draw_without_rendering()
-    drawn.figure.set_layout_engine("none")
+    drawn.figure.set_layout_engine(None)
     for suffix, metadata in FORMATS.items():
         name = f"{drawn.name}.{suffix}"
         with atomic_path(folder / name) as temporary:
@@ -169,7 +168,7 @@ def shades(hexadecimal: str, count: int) -> list[str]:
     """`count` tones of a colour from light to dark, for the values of an axis."""
     red, green, blue = (int(hexadecimal[i : i + 2], 16) / 255 for i in (1, 3, 5))
     hue, _, strength = colorsys.rgb_to_hls(red, green, blue)
-    levels = [0.72 - 0.5 * i / max(1, count - 1) for i in range(count)] if count > 1 else [0.35]
+    levels = [0.66 - 0.46 * i / max(1, count - 1) for i in range(count)] if count > 1 else [0.35]
     tones = [colorsys.hls_to_rgb(hue, level, min(strength, 0.75)) for level in levels]
     return ["#" + "".join(f"{round(255 * part):02x}" for part in tone) for tone in tones]
 
@@ -216,29 +215,32 @@ def footer(figure: Any, text: str) -> None:
     figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=6.5, color=MUTED)
 
 
-def spread(wanted: Sequence[float], gap: float) -> list[float]:
-    """Places as near as possible to those wanted, in the same order, no two nearer than `gap`."""
-    order = sorted(range(len(wanted)), key=wanted.__getitem__)
+def spread(wanted: Sequence[float], gap: float, low: float = -math.inf, high: float = math.inf) -> list[float]:
+    """Places as near as possible to those wanted, in the same order, no two nearer than `gap`, between the limits.
+
+    Where they do not all fit, the limits give way and not the gap.
+    """
+
+    def centre(group: Sequence[int]) -> float:
+        reach = gap * (len(group) - 1) / 2
+        middle = sum(wanted[place] for place in group) / len(group)
+        return max(low + reach, min(high - reach, middle))
+
+    def too_near(below: Sequence[int], above: Sequence[int]) -> bool:
+        return centre(above) - centre(below) < gap * (len(above) + len(below)) / 2
+
     groups: list[list[int]] = []
-    for place in order:
+    for place in sorted(range(len(wanted)), key=wanted.__getitem__):
         groups.append([place])
-        while len(groups) > 1 and _touch(groups[-2], groups[-1], wanted, gap):
+        while (
+            len(groups) > 1 and centre(groups[-1]) - centre(groups[-2]) < gap * (len(groups[-1]) + len(groups[-2])) / 2
+        ):
             last = groups.pop()
             groups[-1] += last
     placed = {
-        place: _centre(group, wanted) + gap * (i - (len(group) - 1) / 2)
-        for group in groups
-        for i, place in enumerate(group)
+        place: centre(group) + gap * (i - (len(group) - 1) / 2) for group in groups for i, place in enumerate(group)
     }
     return [placed[place] for place in range(len(wanted))]
-
-
-def _touch(below: Sequence[int], above: Sequence[int], wanted: Sequence[float], gap: float) -> bool:
-    return _centre(above, wanted) - _centre(below, wanted) < gap * (len(above) + len(below)) / 2
-
-
-def _centre(group: Sequence[int], wanted: Sequence[float]) -> float:
-    return sum(wanted[place] for place in group) / len(group)
 
 
 def label_right(axes: Any, labels: Sequence[tuple[float, str, str]], size: float = 7.0) -> None:
@@ -249,7 +251,8 @@ def label_right(axes: Any, labels: Sequence[tuple[float, str, str]], size: float
     # Points that the axes are high, less the constrained layout's margins, which are not known yet.
     height = figure.get_figheight() * 72 * 0.72 / axes.get_gridspec().nrows
     gap = 1.25 * size * (high - low) / height
-    for (y, text, tone), place in zip(labels, spread([y for y, _, _ in labels], gap), strict=True):
+    places = spread([y for y, _, _ in labels], gap, low, high)
+    for (y, text, tone), place in zip(labels, places, strict=True):
         axes.annotate(
             text,
             xy=(1, y),

@@ -30,6 +30,7 @@ def draw(summary: Summary) -> Drawn | None:
     panel = panels[0][0]
     rows = label_rows(summary)
     tones = row_colours(rows)
+    mixed = len({row.cell.role for row in rows}) > 1
     labels = []
     for place, row in enumerate(rows):
         tone = tones[place]
@@ -40,7 +41,7 @@ def draw(summary: Summary) -> Drawn | None:
         if not found:
             continue
         x, means = [x for x, _ in found], [e.mean for _, e in found]
-        style: Any = "-" if row.cell.role == "cell" else (0, (4, 2))
+        style: Any = (0, (4, 2)) if mixed and row.cell.role == "baseline" else "-"
         panel.vlines(x, [e.low for _, e in found], [e.high for _, e in found], color=tone, lw=1.4, alpha=0.5)
         panel.plot(x, means, color=tone, lw=1.5, ls=style, marker="o", ms=3.8, mec="white", mew=0.6)
         labels.append((found[-1][1].mean, row_title(row), tone))
@@ -54,5 +55,5 @@ def draw(summary: Summary) -> Drawn | None:
     left_out = len(summary.rows) - len(rows)
     note = f"; the {left_out} cells below these are in the table" if left_out else ""
     footer(figure, f"{sample_text(summary)}; bars: {interval_text(summary)}{note}")
-    caption = f"{AUROC} over the label fraction; dashed: baselines{note}. {sample_text(summary)}"
+    caption = f"{AUROC} over the label fraction; {'dashed: baselines' if mixed else 'a line per row'}{note}. {sample_text(summary)}"
     return Drawn("fractions", figure, f"{caption}; bars: {interval_text(summary)}.")

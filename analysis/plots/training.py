@@ -23,7 +23,7 @@ def draw(summary: Summary) -> Drawn | None:
             panels_of.setdefault(row.cell.method, []).append((row, curves))
     if not panels_of:
         return None
-    figure, panels = new_figure(1.85 * len(panels_of) + 1.2, 2.4, 1, len(panels_of))
+    figure, panels = new_figure(1.85 * len(panels_of) + 1.3, 2.6, 1, len(panels_of))
     for panel, (method, rows) in zip(panels[0], panels_of.items(), strict=True):
         tones = shades(colour(rows[0][0].cell), len(rows)) if len(rows) > 1 else [colour(rows[0][0].cell)]
         labels = []

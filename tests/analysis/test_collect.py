@@ -1,0 +1,129 @@
+"""What is read from disk: nothing is dropped silently, and unlike results do not meet in one table."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from analysis.collect import Collected, ResultReader, collect
+from analysis.plan import choose, read_plan
+from analysis.scores import read_scores
+from core.errors import DataError, UserError
+from core.io import read_json, write_json
+from sweeps.status import Status, write_status
+from tests.analysis.factory import KEY, MadeCell, World, make_ablation, measure, predict, write_trial
+
+SMALL = World(patients=30)
+PAIR = [MadeCell("first"), MadeCell("second")]
+
+
+def collected(root: Path, name: str = "made") -> Collected:
+    return collect(ResultReader(root), read_plan(root, name))
+
+
+def result_folder(root: Path, trial: str) -> Path:
+    return root / "trials" / trial / "evaluations" / KEY
+
+
+def test_every_metric_of_every_trial_is_in_the_table(root: Path) -> None:
+    ids = make_ablation(root, "made", PAIR, SMALL, seeds=(0, 1))
+    found = collected(root)
+    assert not found.holes
+    assert sorted(found.table["trial"].unique()) == sorted(ids["first"] + ids["second"])
+    own = found.table[(found.table["trial"] == ids["second"][1]) & (found.table["evaluation"] != "cost")]
+    metrics, _ = measure(PAIR[1], 1, SMALL, None)
+    assert len(own) == len(metrics)
+    macro = own[(own["metric"] == "macro_auroc") & (own["label_fraction"] == 0.1) & (own["draw"] == 2)]
+    expected = [m.value for m in metrics if (m.metric, m.label_fraction, m.draw) == ("macro_auroc", 0.1, 2)]
+    assert macro["value"].tolist() == expected
+    assert set(found.table[found.table["evaluation"] == "cost"]["metric"]) >= {"seconds", "images_per_second"}
+
+
+def test_scores_follow_the_studies_whatever_the_order_of_the_rows() -> None:
+    _, predictions = measure(PAIR[0], 0, SMALL, None)
+    studies, scores = read_scores(predictions)
+    shuffled, again = read_scores(predictions.sample(frac=1, random_state=1))
+    assert shuffled.same_as(studies)
+    assert all((again[key] == scores[key]).all() for key in scores)
+    place = list(SMALL.studies()[0]).index(studies.study_ids[7])
+    assert scores[("probe", 0.1)][2, 7].tolist() == predict(PAIR[0], 0, SMALL, 0.1, 2)[place].tolist()
+
+
+def test_each_kind_of_missing_result_is_a_hole_with_its_reason(root: Path) -> None:
+    ids = make_ablation(root, "made", PAIR, SMALL, seeds=(0, 1, 2))
+    never, failed, running = ids["first"]
+    cut, damaged, old = ids["second"]
+    for trial in (never, failed, running, old):
+        (result_folder(root, trial) / "result.json").unlink()
+    (root / "trials" / never / "status.json").unlink()
+    write_status(root / "trials" / failed, Status("failed", "train", error="loss is nan at step 12"))
+    write_status(root / "trials" / running, Status("running", "train", 5, 40))
+    whole = (result_folder(root, cut) / "result.json").read_text()
+    (result_folder(root, cut) / "result.json").write_text(whole[: len(whole) // 2])
+    parquet = result_folder(root, damaged) / "predictions.parquet"
+    parquet.write_bytes(parquet.read_bytes()[:-9])
+    reasons = {hole.trial: hole.reason for hole in collected(root).holes}
+    assert set(reasons) == {never, failed, running, cut, damaged, old}
+    assert reasons[never] == "not started"
+    assert reasons[failed] == "failed: loss is nan at step 12"
+    assert reasons[running] == "not finished (train, step 5 of 40)"
+    assert "result.json is not valid JSON" in reasons[cut]
+    assert "predictions.parquet" in reasons[damaged]
+    assert reasons[old] == "done, but not evaluated with these settings"
+
+
+def test_a_hole_says_the_same_wherever_the_results_lie(root: Path, tmp_path: Path) -> None:
+    ids = make_ablation(root, "made", PAIR, SMALL, seeds=(0,))
+    (result_folder(root, ids["first"][0]) / "result.json").write_text("{")
+    moved = tmp_path / "elsewhere"
+    root.rename(moved)
+    assert str(tmp_path) not in collected(moved).holes[0].reason
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (replace(SMALL, fingerprint="0ddba11"), ("2 data sets", "phantom (0ddba11)", "phantom (5eed5eed5eed)")),
+        (replace(SMALL, label_policy="ones"), ("2 label policies", "ones", "zeros")),
+    ],
+)
+def test_unlike_results_are_refused_by_name(root: Path, other: World, told: tuple[str, ...]) -> None:
+    ids = make_ablation(root, "made", PAIR, SMALL, seeds=(0, 1))
+    write_trial(root, ids["second"][0], PAIR[1], 0, other)
+    with pytest.raises(UserError) as error:
+        collected(root)
+    for text in (*told, ids["second"][0]):
+        assert text in error.value.what
+
+
+def test_predictions_of_other_studies_are_a_hole(root: Path) -> None:
+    ids = make_ablation(root, "made", PAIR, SMALL, seeds=(0, 1))
+    write_trial(root, ids["second"][1], PAIR[1], 1, replace(SMALL, seed=9))
+    holes = collected(root).holes
+    assert [hole.trial for hole in holes] == [ids["second"][1]]
+    assert "other studies" in holes[0].reason
+
+
+def test_nothing_to_report_says_what_to_run(root: Path) -> None:
+    with pytest.raises(UserError, match="viewpair sweep"):
+        choose(root, None)
+    make_ablation(root, "pairing", PAIR, SMALL, seeds=(0,))
+    with pytest.raises(UserError, match=r"ablation=pairng has no plan(.|\n)*did you mean pairing"):
+        choose(root, ["pairng"])
+    assert choose(root, None) == ["pairing"]
+
+
+def test_a_plan_that_lacks_a_field_is_named(root: Path) -> None:
+    make_ablation(root, "made", PAIR, SMALL, seeds=(0,))
+    path = root / "sweeps" / "made" / "plan.json"
+    plan = read_json(path)
+    del plan["cells"][0]["evaluation"]
+    write_json(path, plan)
+    with pytest.raises(DataError, match=r"plan.json: field 'evaluation'"):
+        read_plan(root, "made")
+    path.write_text(json.dumps(plan)[:40])
+    with pytest.raises(DataError, match=r"plan.json is not valid JSON"):
+        read_plan(root, "made")

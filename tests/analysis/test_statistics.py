@@ -1,0 +1,183 @@
+"""The bootstrap against scikit-learn on data that is really resampled, and against closed forms and simulation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+from sklearn.metrics import roc_auc_score
+
+from analysis.statistics import (
+    BootstrapConfig,
+    Resampler,
+    SeedResamples,
+    TestStudies,
+    estimate,
+    mark_best,
+    paired_difference,
+    patient_weights,
+    seed_weights,
+)
+from core.errors import ConfigError
+from core.evaluation.metrics import label_metrics
+
+CONFIG = BootstrapConfig(resamples=200)
+NAN = float("nan")
+
+
+def made_studies(truth: np.ndarray, patient: np.ndarray) -> TestStudies:
+    labels = tuple(f"L{i}" for i in range(truth.shape[1]))
+    return TestStudies(np.arange(len(patient)).astype(str), patient, labels, truth.astype(float))
+
+
+def clustered(rng: np.random.Generator, patients: int) -> np.ndarray:
+    return np.repeat(np.arange(patients), rng.integers(1, 4, patients))
+
+
+def test_every_resample_equals_scikit_learn_on_the_resampled_studies() -> None:
+    rng = np.random.default_rng(0)
+    patient = clustered(rng, 25)
+    truth = (rng.random((len(patient), 2)) < 0.35).astype(float)
+    truth[rng.random(truth.shape) < 0.1] = NAN
+    # One decimal: most scores are tied.
+    scores = np.round(rng.normal(size=(3, len(patient), 2)) + np.nan_to_num(truth), 1)
+    resampled = Resampler(made_studies(truth, patient), CONFIG).labels(scores).values
+    weights = patient_weights(25, CONFIG)
+    for draw in (0, 1, 7, 50, 200):
+        rows = np.repeat(np.arange(len(patient)), weights[patient, draw].astype(int))
+        for label in range(2):
+            known = rows[np.isfinite(truth[rows, label])]
+            expected = np.mean([roc_auc_score(truth[known, label], s[known, label]) for s in scores])
+            assert resampled[draw, label] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_resample_takes_whole_patients_and_as_many_as_there_are() -> None:
+    weights = patient_weights(40, CONFIG)
+    assert weights.shape == (40, 201)
+    assert (weights[:, 0] == 1).all()
+    assert (weights.sum(axis=0) == 40).all()
+    assert (weights == patient_weights(40, CONFIG)).all()
+    assert (weights != patient_weights(40, BootstrapConfig(resamples=200, seed=1))).any()
+
+
+def test_a_resample_without_one_of_the_classes_leaves_the_label_out() -> None:
+    patient = np.arange(6)
+    truth = np.array([[1, 1], [0, 1], [0, 0], [0, 0], [0, 1], [0, 0]], float)
+    found = Resampler(made_studies(truth, patient), CONFIG).labels(np.random.default_rng(1).normal(size=(1, 6, 2)))
+    lost = patient_weights(6, CONFIG)[0] == 0
+    assert lost.any()
+    assert np.isnan(found.values[lost, 0]).all()
+    both = np.isfinite(found.values).all(axis=1)
+    assert found.macro[both] == pytest.approx(found.values[both].mean(axis=1))
+    only = lost & np.isfinite(found.values[:, 1])
+    assert found.macro[only] == pytest.approx(found.values[only, 1])
+
+
+def test_undefined_labels_are_left_out_as_the_evaluation_leaves_them_out() -> None:
+    rng = np.random.default_rng(2)
+    patient = clustered(rng, 30)
+    truth = (rng.random((len(patient), 4)) < 0.4).astype(float)
+    truth[:, 2] = 0
+    scores = rng.normal(size=(3, len(patient), 4)) + truth
+    scores[1, :, 0] = NAN
+    scores[2, :, [0, 1]] = NAN
+    found = Resampler(made_studies(truth, patient), CONFIG).labels(scores)
+    macros = []
+    for draw in scores:
+        metrics = label_metrics("probe", ("a", "b", "c", "d"), truth.astype(np.float32), draw.astype(np.float32))
+        macros.append(next(m.value for m in metrics if m.metric == "macro_auroc"))
+    assert found.macro[0] == pytest.approx(np.mean(macros), abs=1e-6)
+    assert found.weight[2] == 0
+    assert np.isnan(found.values[:, 2]).all()
+    assert (found.weight[[0, 1, 3]] > 0).all()
+
+
+def test_a_draw_without_any_prediction_does_not_count() -> None:
+    rng = np.random.default_rng(3)
+    truth = np.array([[1.0], [0.0], [1.0], [0.0]])
+    scores = np.stack([rng.normal(size=(4, 1)), np.full((4, 1), NAN)])
+    studies = made_studies(truth, np.arange(4))
+    both, first = Resampler(studies, CONFIG).labels(scores), Resampler(studies, CONFIG).labels(scores[:1])
+    assert both.macro[0] == first.macro[0]
+    assert np.isnan(Resampler(studies, CONFIG).labels(scores[1:]).macro).all()
+
+
+def test_seed_weights_give_the_unbiased_variance_of_a_mean_over_seeds() -> None:
+    values = np.array([0.70, 0.74, 0.81])
+    weights = seed_weights((0, 1, 2), BootstrapConfig(resamples=40_000))
+    assert weights.sum(axis=1) == pytest.approx(1)
+    assert weights[0] == pytest.approx([1 / 3] * 3)
+    assert (weights[1:] @ values).var() == pytest.approx(values.var(ddof=1) / 3, rel=0.03)
+
+
+def simulated_interval(rng: np.random.Generator, seeds: int) -> tuple[float, float]:
+    """Interval of a made row; its true macro AUROC is Phi(1 / sqrt(2 + 0.15^2))."""
+    patients = 70
+    patient = clustered(rng, patients)
+    truth = (rng.random((len(patient), 2)) < 0.4).astype(float)
+    of_patient = rng.normal(size=(patients, 2))[patient]
+    of_study = rng.normal(size=truth.shape)
+    resampler = Resampler(made_studies(truth, patient), BootstrapConfig(resamples=300, seed=int(rng.integers(1 << 30))))
+    columns = []
+    for _ in range(seeds):
+        noise = math.sqrt(0.3) * of_patient + math.sqrt(0.4) * of_study + math.sqrt(0.3) * rng.normal(size=truth.shape)
+        scores = (1 + 0.15 * rng.normal()) * truth + noise
+        columns.append(resampler.labels(scores[None]).macro)
+    found = estimate(SeedResamples(tuple(range(seeds)), np.stack(columns, axis=1)), resampler.config)
+    return found.low, found.high
+
+
+def test_the_interval_covers_the_true_value_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(4)
+    true = norm.cdf(1 / math.sqrt(2 + 0.15**2))
+    intervals = [simulated_interval(rng, 3) for _ in range(200)]
+    covered = np.mean([low <= true <= high for low, high in intervals])
+    assert 0.90 <= covered <= 0.99
+
+
+def row(
+    values: list[float], seeds: tuple[int, ...] = (0, 1, 2), noise: float = 0.01, rng_seed: int = 0
+) -> SeedResamples:
+    wobble = np.random.default_rng(rng_seed).normal(scale=noise, size=(201, 1))
+    wobble[0] = 0
+    return SeedResamples(seeds, np.asarray(values) + wobble)
+
+
+def test_one_seed_gives_an_interval_over_patients_only() -> None:
+    assert estimate(row([0.8], (0,)), CONFIG).covers == "patients"
+    assert estimate(row([0.8, 0.9], (0, 1)), CONFIG).covers == "seeds and patients"
+
+
+def test_the_paired_difference_has_the_sign_of_the_better_and_cancels_shared_noise() -> None:
+    better, worse = row([0.80, 0.82, 0.81], noise=0.1), row([0.78, 0.80, 0.79], noise=0.1)
+    found = paired_difference(better, worse, CONFIG)
+    assert found.mean == pytest.approx(0.02)
+    # Both rows wobble with the same patients, and the seeds match: nothing is left to vary.
+    assert (found.low, found.high) == (pytest.approx(0.02), pytest.approx(0.02))
+    assert paired_difference(worse, better, CONFIG).mean == pytest.approx(-0.02)
+    assert estimate(better, CONFIG).low < estimate(worse, CONFIG).mean
+
+
+def test_only_matched_seeds_are_compared() -> None:
+    found = paired_difference(row([0.9, 0.8], (1, 2)), row([0.1, 0.7, 0.6], (0, 1, 2)), CONFIG)
+    assert found.mean == pytest.approx(0.2)
+    with pytest.raises(ValueError, match="no seed in common"):
+        paired_difference(row([0.9], (1,)), row([0.8], (2,)), CONFIG)
+
+
+def test_best_tie_and_the_rest() -> None:
+    rows = {
+        "best": row([0.80, 0.82, 0.81]),
+        "tie": row([0.82, 0.78, 0.81]),
+        "worse": row([0.70, 0.72, 0.71]),
+        "undefined": row([NAN, NAN, NAN]),
+    }
+    assert mark_best(rows, CONFIG) == {"best": "best", "tie": "tie", "worse": "", "undefined": ""}
+    assert mark_best({}, CONFIG) == {}
+
+
+def test_too_few_resamples_are_refused() -> None:
+    with pytest.raises(ConfigError, match="resamples=10"):
+        BootstrapConfig(resamples=10)
