@@ -17,11 +17,11 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from core.config import TrialConfig
-from core.errors import ConfigError, did_you_mean
+from core.errors import ConfigError, did_you_mean, nearest
 
 CONF = Path(__file__).parent / "conf"
 HIDDEN_GROUPS = ("evaluation", "evaluation_config")
@@ -75,20 +75,32 @@ def compose(overrides: list[str], primary: str = "trial") -> DictConfig:
 
 def _compose(overrides: list[str], primary: str) -> DictConfig:
     parsed = OverridesParser.create().parse_overrides(overrides)
-    if not all(_is_plain(override) for override in parsed):
-        return hydra_compose(primary, overrides=overrides)
-    chosen = tuple(o.input_line or "" for o in parsed if o.key_or_group in group_names())
+    groups = group_names()
+    for override in parsed:
+        _check_plain(override, groups)
+    chosen = tuple(o.input_line or "" for o in parsed if o.key_or_group in groups)
     config = copy.deepcopy(_compose_groups(chosen, primary))
     for override in parsed:
-        if override.key_or_group not in group_names():
+        if override.key_or_group not in groups:
             OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
     return config
 
 
-def _is_plain(override: Override) -> bool:
-    """Whether it is `key=value`: no addition, deletion, sweep, package, or setting of Hydra itself."""
-    special = override.is_add() or override.is_force_add() or override.is_delete() or override.is_sweep_override()
-    return not (special or override.is_hydra_override() or override.package)
+def _check_plain(override: Override, groups: list[str]) -> None:
+    """Refuse what is not `key=value`: a typed config has no keys to add or to delete."""
+    line, key = override.input_line or "", override.key_or_group
+    value = line.partition("=")[2]
+    if override.is_delete():
+        raise ConfigError(f"{line}: keys cannot be deleted", "leave it out")
+    if override.is_add() or override.is_force_add():
+        raise ConfigError(f"{line}: keys cannot be added", f"write {key}={value}, if there is such a key")
+    if override.is_hydra_override() or override.package:
+        raise ConfigError(f"{line}: settings of Hydra itself have no effect here", "leave it out")
+    if override.is_sweep_override():
+        hint = "choose one" if key in groups else f"a list is written {key}=[{value}]"
+        raise ConfigError(f"{line} gives several values", hint)
+    if key in groups and not isinstance(override.value(), str):
+        raise ConfigError(f"{line}: {key} has no option {value!r}", "possible: " + ", ".join(options()[key]))
 
 
 @functools.cache
@@ -97,11 +109,10 @@ def _compose_groups(chosen: tuple[str, ...], primary: str) -> DictConfig:
     return hydra_compose(primary, overrides=list(chosen))
 
 
-@functools.cache
-def group_names() -> tuple[str, ...]:
-    """Names of all config groups."""
+def group_names() -> list[str]:
+    """Names of all config groups that are registered by now."""
     start_hydra()
-    return tuple(sorted(GlobalHydra.instance().config_loader().list_groups("")))
+    return sorted(GlobalHydra.instance().config_loader().list_groups(""))
 
 
 def options() -> dict[str, list[str]]:
@@ -134,10 +145,10 @@ def explain(overrides: list[str], primary: str, error: Exception) -> ConfigError
     kept: list[str] = []
     for override in sorted(overrides, key=lambda o: _split(o)[0] not in groups):
         try:
-            hydra_compose(primary, overrides=[*kept, override])
+            _compose([*kept, override], primary)
             kept.append(override)
         except COMPOSITION_ERRORS as found:
-            return _explain_one(override, groups, hydra_compose(primary, overrides=kept), found)
+            return _explain_one(override, groups, _compose(kept, primary), found)
     return ConfigError(_first_line(error))
 
 
@@ -161,17 +172,23 @@ def _explain_one(override: str, groups: dict[str, list[str]], composed: DictConf
     if key not in known and key not in groups:
         return ConfigError(f"{override}: there is no key {key!r}", nearest_key(key, known, groups))
     cause, default = _first_line(error), OmegaConf.select(composed, key)
-    return ConfigError(f"{override}: {cause}", f"{key} is {default!r} by default")
+    if isinstance(default, DictConfig):
+        return ConfigError(f"{override}: {cause}", did_you_mean(key, [k for k in known if k.startswith(f"{key}.")]))
+    return ConfigError(f"{override}: {cause}", f"{override_text(key, _plain(default))} is right, for instance")
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value) if isinstance(value, ListConfig) else value
 
 
 def nearest_key(key: str, known: list[str], groups: dict[str, list[str]]) -> str:
     """The hint for a key that does not exist: near keys, those inside the same node first."""
-    parent = key.rpartition(".")[0]
-    inside = [k for k in known if parent and k.startswith(f"{parent}.") and k.count(".") == key.count(".")]
-    if inside:
-        return did_you_mean(key, inside)
-    same_name = [k for k in known if k.rpartition(".")[2] == key.rpartition(".")[2]]
-    return did_you_mean(key, same_name or [*known, *groups])
+    parent, _, leaf = key.rpartition(".")
+    inside = [k.rpartition(".")[2] for k in known if parent and k.rpartition(".")[0] == parent]
+    if near := nearest(leaf, inside):
+        return "did you mean " + " or ".join(f"{parent}.{name}" for name in near) + "?"
+    same_name = [k for k in known if k.rpartition(".")[2] == leaf]
+    return did_you_mean(key, same_name or inside or [*known, *groups])
 
 
 def known_keys(node: Any, prefix: str = "") -> Iterator[str]:

@@ -167,7 +167,7 @@ def test_a_late_claim_on_a_cleared_number_loses(tmp_path: Path, monkeypatch: pyt
     lease.acquire(tmp_path).release()
     stale = lease._latest
     # this process read "1 is the latest" and then slept, while others used 2 and 3
-    monkeypatch.setattr(lease, "_latest", lambda leases: 1)
+    monkeypatch.setattr(lease, "_latest", lambda _leases: 1)
     real_write = lease.write_json
 
     def meanwhile(path: Path, value: object) -> None:

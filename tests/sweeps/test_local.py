@@ -52,7 +52,7 @@ sys.exit(main())
 @pytest.fixture(autouse=True)
 def _workers_find_the_fakes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
-    monkeypatch.setattr("sweeps.run.build_data", lambda configs, root: None)
+    monkeypatch.setattr("sweeps.run.build_data", lambda *_: None)
 
 
 @pytest.fixture
@@ -124,8 +124,7 @@ def test_workers_die_with_a_killed_launcher_and_the_next_run_goes_on(
     assert len(family) >= 2
     sweep.kill()
     sweep.wait()
-    gone, alive = psutil.wait_procs(family, timeout=30)
-    assert alive == []
+    assert psutil.wait_procs(family, timeout=30)[1] == []
     first, *others = ledger(plan, tmp_path)
     assert first.state == "interrupted"
     assert {line.state for line in others} == {"pending"}
@@ -155,12 +154,12 @@ def test_ctrl_c_stops_the_workers_in_order(
     assert len(released) == 2
 
 
-def test_cores_are_divided_among_workers(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cores_are_divided_among_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sweeps.launchers.local.cores", lambda: 8)
     seen: list[tuple[int, int, tuple[int, ...]]] = []
     monkeypatch.setattr(
         "sweeps.launchers.local.LocalRun",
-        lambda order, processes, threads, gpus: seen.append((processes, threads, gpus)),
+        lambda _order, processes, threads, gpus: seen.append((processes, threads, gpus)),
     )
 
     class Waiting:
@@ -177,7 +176,7 @@ def test_cores_are_divided_among_workers(plan: Plan, tmp_path: Path, monkeypatch
 
 
 def test_the_environment_of_this_process_stays_as_it_was(
-    plan: Plan, tmp_path: Path, rules: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
     before = dict(os.environ)

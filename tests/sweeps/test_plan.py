@@ -152,7 +152,7 @@ def test_shared_compositions_equal_hydras_own(overrides: list[str]) -> None:
     assert OmegaConf.to_yaml(compose(overrides)) == OmegaConf.to_yaml(hydra_compose("trial", overrides=overrides))
 
 
-def test_sweep_composes_the_same_trial(plan: Plan) -> None:
+def test_sweep_composes_the_same_trial() -> None:
     from sweeps.config import register
 
     register()

@@ -52,9 +52,7 @@ def test_a_cut_result_is_a_hole_that_the_next_run_fills(
     assert line(plan, tmp_path).state == "done"
 
 
-def test_a_result_of_another_evaluation_is_no_result_of_this(
-    plan: Plan, first: tuple[str, TrialConfig], tmp_path: Path
-) -> None:
+def test_a_result_of_another_evaluation_is_no_result_of_this(first: tuple[str, TrialConfig], tmp_path: Path) -> None:
     run_trial(first[1], tmp_path, compute=compute)
     (other,) = read_ledger(tmp_path, {first[0]: "00000000"})
     assert other.state == "pending"
@@ -72,7 +70,7 @@ def test_a_result_of_another_evaluation_is_no_result_of_this(
 def test_a_failure_is_kept_with_its_reason_and_retried(
     plan: Plan, first: tuple[str, TrialConfig], tmp_path: Path, error: Exception, said: str
 ) -> None:
-    def broken(config: TrialConfig, root: Path, report: Report) -> None:
+    def broken(_config: TrialConfig, _root: Path, report: Report) -> None:
         report.stage("train")
         raise error
 
@@ -104,7 +102,7 @@ def test_running_shows_step_and_time_left_and_interrupted_once_its_owner_is_gone
 def test_ctrl_c_leaves_the_trial_free_and_not_failed(
     plan: Plan, first: tuple[str, TrialConfig], tmp_path: Path
 ) -> None:
-    def stopped(config: TrialConfig, root: Path, report: Report) -> None:
+    def stopped(_config: TrialConfig, _root: Path, report: Report) -> None:
         report.stage("train")
         raise KeyboardInterrupt
 
@@ -119,7 +117,7 @@ def test_a_second_run_of_a_trial_is_refused_while_the_first_lives(
 ) -> None:
     entered, leave = threading.Event(), threading.Event()
 
-    def waiting(config: TrialConfig, root: Path, report: Report) -> None:
+    def waiting(config: TrialConfig, root: Path, _report: Report) -> None:
         entered.set()
         leave.wait(30)
         finish(config, root)
@@ -137,10 +135,8 @@ def test_a_second_run_of_a_trial_is_refused_while_the_first_lives(
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_trial_that_was_taken_over_stops_and_writes_nothing(
-    plan: Plan, first: tuple[str, TrialConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def lost(config: TrialConfig, root: Path, report: Report) -> None:
+def test_a_trial_that_was_taken_over_stops_and_writes_nothing(first: tuple[str, TrialConfig], tmp_path: Path) -> None:
+    def lost(_config: TrialConfig, _root: Path, report: Report) -> None:
         report.stage("train")
         report._lease._lost = True
         report.step(1, 2)
@@ -201,7 +197,7 @@ def test_a_plan_that_was_cut_is_named(plan: Plan, tmp_path: Path) -> None:
     saved = json.loads(path.read_text())
     for broken in ("{", json.dumps({**saved, "schema": 99}), json.dumps({"schema": 1})):
         path.write_text(broken)
-        with pytest.raises(ValueError, match="plan.json"):
+        with pytest.raises(ValueError, match=r"plan\.json"):
             read_declared(tmp_path, "small")
 
 
