@@ -1,8 +1,14 @@
-"""Films as the DICOM files a hospital would keep: a site's bit depth, photometry, rescale and windows."""
+"""Films as the DICOM files a hospital would keep: a site's bit depth, photometry, rescale and windows.
+
+pydicom writes one file of each kind (site, view, sex, place in the study); the films of that kind reuse its header,
+in which values of fixed width stand for what differs, because encoding fifty elements anew costs more than a small film.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import io
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +22,31 @@ from pydicom.uid import (
 
 from core.data.phantom.plan import FilmPlan, PatientPlan, StudyPlan
 from core.data.phantom.render import Film
-from core.data.phantom.sites import Site
+from core.data.phantom.sites import SITES, Site
 from core.data.types import Ints
 
 EXTRA_WINDOWS = ((1.25, "WIDE"), (0.6, "LUNG"))  # width over the first window's
+# What stands in a header for each value that differs; the real value has the same number of characters.
+BLANKS = {
+    "image": "2.25." + "1" * 38,
+    "study": "2.25." + "2" * 38,
+    "series": "2.25." + "3" * 38,
+    "date": "19010203",
+    "time": "010203.456",
+    "age": "099Y",
+    "subject": "77777777",
+    "study_id": "88888888",
+    "centre": "-77777.7",
+    "width": "777777.7",
+    "width_1": "666666.6",
+    "width_2": "555555.5",
+}
 
 
 def uid(*parts: str | int) -> str:
-    """A UID in the 2.25 arc that depends on `parts` alone."""
+    """A UID of 43 characters in the 2.25 arc that depends on `parts` alone."""
     digest = hashlib.sha256("/".join(str(p) for p in parts).encode()).digest()
-    return f"2.25.{int.from_bytes(digest[:16], 'big') >> 4}"
+    return f"2.25.{10**37 + int.from_bytes(digest, 'big') % (9 * 10**37)}"
 
 
 def stored_values(film: Film, site: Site) -> Ints:
@@ -34,74 +55,90 @@ def stored_values(film: Film, site: Site) -> Ints:
     return np.round(values * (2**site.bits - 1)).astype(np.int64)
 
 
-def windows(film: Film, site: Site) -> tuple[list[float], list[float]]:
-    """(centres, widths) in rescaled units, the ordinary window first."""
+def window(film: Film, site: Site) -> tuple[float, float]:
+    """(centre, width) of the ordinary window, in rescaled units."""
     low, high = film.window
     if site.photometric == "MONOCHROME1":
         low, high = 1 - high, 1 - low
-    top = 2**site.bits - 1
-    centre = round((low + high) / 2 * top * site.slope + site.intercept, 1)
-    width = round((high - low) * top * site.slope, 1)
-    factors = [1.0, *(factor for factor, _ in EXTRA_WINDOWS)][: site.windows]
-    return [centre] * len(factors), [round(width * factor, 1) for factor in factors]
+    top = (2**site.bits - 1) * site.slope
+    return (low + high) / 2 * top + site.intercept, (high - low) * top
 
 
-def build_dataset(patient: PatientPlan, study: StudyPlan, plan: FilmPlan, number: int, film: Film) -> Dataset:
-    """The header and pixels of one film; `number` counts the study's films from 1."""
-    site, ds = patient.site, Dataset()
-    digital = site.modality == "DX"
+@lru_cache(maxsize=512)
+def header(site_name: str, view: str, sex: str, number: int, rows: int, columns: int, spacing: float) -> bytes:
+    """A DICOM file up to its pixels, with BLANKS for what differs between films of this kind."""
+    site = next(s for s in SITES if s.name == site_name)
+    ds = Dataset()
     ds.SpecificCharacterSet = "ISO_IR 100"
     ds.ImageType = ["DERIVED", "PRIMARY", "", "PHANTOM"]
+    digital = site.modality == "DX"
     ds.SOPClassUID = DigitalXRayImageStorageForPresentation if digital else ComputedRadiographyImageStorage
-    ds.SOPInstanceUID = uid("image", plan.dicom_id)
-    ds.StudyDate = ds.SeriesDate = ds.AcquisitionDate = study.date
-    ds.StudyTime = ds.SeriesTime = ds.AcquisitionTime = study.time
-    ds.AccessionNumber = study.study_id
+    ds.SOPInstanceUID, ds.StudyInstanceUID = BLANKS["image"], BLANKS["study"]
+    ds.SeriesInstanceUID = BLANKS["series"]
+    ds.StudyDate = ds.SeriesDate = ds.AcquisitionDate = BLANKS["date"]
+    ds.StudyTime = ds.SeriesTime = ds.AcquisitionTime = BLANKS["time"]
+    ds.AccessionNumber = ds.StudyID = BLANKS["study_id"]
     ds.Modality = site.modality
-    ds.Manufacturer = site.maker
-    ds.InstitutionName = site.name
-    ds.ManufacturerModelName = site.model
-    ds.PatientName = f"Phantom^{patient.subject_id}"
-    ds.PatientID = patient.subject_id
-    ds.PatientSex = patient.body.sex
-    ds.PatientAge = f"{study.age:03d}Y"
-    ds.BodyPartExamined = "CHEST"
-    ds.KVP = "90" if plan.view == "AP" else "120"
-    ds.DistanceSourceToDetector = "1100" if plan.view == "AP" else "1800"
-    ds.ImagerPixelSpacing = [round(film.pitch * 1.1, 4)] * 2
-    ds.ViewPosition = plan.view
-    ds.StudyInstanceUID = uid("study", study.study_id)
-    ds.SeriesInstanceUID = uid("series", plan.dicom_id)
-    ds.StudyID = study.study_id
+    ds.Manufacturer, ds.ManufacturerModelName, ds.InstitutionName = site.maker, site.model, site.name
+    ds.PatientName, ds.PatientID = f"Phantom^{BLANKS['subject']}", BLANKS["subject"]
+    ds.PatientSex, ds.PatientAge = sex, BLANKS["age"]
+    ds.BodyPartExamined, ds.ViewPosition = "CHEST", view
+    ds.KVP, ds.DistanceSourceToDetector = ("90", "1100") if view == "AP" else ("120", "1800")
+    ds.ImagerPixelSpacing = [round(spacing, 4)] * 2
     ds.SeriesNumber = ds.InstanceNumber = number
-    ds.PatientOrientation = ["P", "F"] if plan.geometry == "LATERAL" else ["L", "F"]
-    _add_pixels(ds, film, site)
-    return ds
+    ds.PatientOrientation = ["P", "F"] if view in ("LATERAL", "LL") else ["L", "F"]
+    ds.Rows, ds.Columns = rows, columns
+    _describe_pixels(ds, site)
+    return _encode(ds)[: -2 * rows * columns]
 
 
-def _add_pixels(ds: Dataset, film: Film, site: Site) -> None:
-    pixels = stored_values(film, site).astype("<u2")
-    centres, widths = windows(film, site)
-    ds.SamplesPerPixel = 1
-    ds.PhotometricInterpretation = site.photometric
-    ds.Rows, ds.Columns = pixels.shape
+def _describe_pixels(ds: Dataset, site: Site) -> None:
+    ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, site.photometric
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, site.bits, site.bits - 1, 0
     ds.BurnedInAnnotation = "NO"
-    ds.WindowCenter, ds.WindowWidth = (centres, widths) if len(centres) > 1 else (centres[0], widths[0])
-    if len(centres) > 1:
-        names = ["NORMAL", *(name for _, name in EXTRA_WINDOWS)]
-        ds.WindowCenterWidthExplanation = names[: len(centres)]
+    ds.WindowCenter = [BLANKS["centre"]] * site.windows
+    ds.WindowWidth = [BLANKS["width"], BLANKS["width_1"], BLANKS["width_2"]][: site.windows]
+    ds.WindowCenterWidthExplanation = ["NORMAL", *(name for _, name in EXTRA_WINDOWS)][: site.windows]
     ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType = site.intercept, site.slope, "US"
     ds.VOILUTFunction = site.function
     ds.PresentationLUTShape = "INVERSE" if site.photometric == "MONOCHROME1" else "IDENTITY"
-    ds.PixelData = pixels.tobytes()
+    ds.PixelData = bytes(2 * ds.Rows * ds.Columns)
+
+
+def _encode(ds: Dataset) -> bytes:
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    buffer = io.BytesIO()
+    dcmwrite(buffer, ds, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def film_bytes(patient: PatientPlan, study: StudyPlan, plan: FilmPlan, number: int, film: Film) -> bytes:
+    """One film as a DICOM file (explicit VR little endian); `number` counts the study's films from 1."""
+    site, sex = patient.site, patient.body.sex
+    centre, width = window(film, site)
+    values = {
+        "image": uid("image", plan.dicom_id),
+        "study": uid("study", study.study_id),
+        "series": uid("series", plan.dicom_id),
+        "date": study.date,
+        "time": study.time,
+        "age": f"{study.age:03d}Y",
+        "subject": patient.subject_id,
+        "study_id": study.study_id,
+        "centre": f"{centre:<8.1f}",
+        "width": f"{width:<8.1f}",
+        **{f"width_{i}": f"{width * factor:<8.1f}" for i, (factor, _) in enumerate(EXTRA_WINDOWS, start=1)},
+    }
+    found = header(site.name, plan.view, sex, number, *film.values.shape, film.pitch * 1.1)
+    for name, blank in BLANKS.items():
+        assert len(values[name]) == len(blank), name
+        found = found.replace(blank.encode(), values[name].encode())
+    return found + stored_values(film, site).astype("<u2").tobytes()
 
 
 def write_film(path: Path, patient: PatientPlan, study: StudyPlan, plan: FilmPlan, number: int, film: Film) -> None:
-    """Write one film as a DICOM file (explicit VR little endian)."""
-    ds = build_dataset(patient, study, plan, number, film)
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds.file_meta = meta
-    dcmwrite(path, ds, enforce_file_format=True)
+    """Write one film as a DICOM file."""
+    path.write_bytes(film_bytes(patient, study, plan, number, film))

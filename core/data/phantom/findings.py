@@ -18,7 +18,7 @@ from core.data.phantom.effects import Disease, Effect, Layer, Pleura, cluster, m
 from core.data.phantom.geometry import Array, ellipsoids, rotation, segments
 from core.data.phantom.organs import SIDES, SIGN, Organs, Structure, build_organs, dome_tops
 from core.data.phantom.rays import join, parts_of
-from core.data.phantom.skeleton import rib_lines, rib_parts, vertebrae
+from core.data.phantom.skeleton import rib_lines, rib_parts, vertebra_parts
 from core.data.phantom.vessels import HILUM, MU_BLOOD, Tree, lung_points
 
 
@@ -49,7 +49,7 @@ class Chest:
     def place(self, side: str, where: str) -> Array:
         """A point of one lung in a zone: anywhere | low | hidden (behind the heart, or in the posterior recess)."""
         for _ in range(6):
-            points = lung_points(self.body, self.organs, side, self.rng, 700)
+            points = lung_points(self.body, self.organs, side, self.rng, 400)
             fit = points[ZONES[where](self, side, points)]
             if len(fit):
                 return np.asarray(fit[0])
@@ -159,7 +159,7 @@ def _edema(chest: Chest, s: float) -> Effect:
         full = (tree.radii > 1.4) & (tree.ends[:, 2] > -30)
         swollen = segments(tree.starts[full], tree.ends[full], tree.radii[full] * (1.3 + 0.5 * s))
         parts.append(parts_of(swollen, MU_BLOOD * 0.5))
-        walls = lung_points(chest.body, chest.organs, side, rng, 900)
+        walls = lung_points(chest.body, chest.organs, side, rng, 600)
         walls = walls[(walls[:, 2] < -50) & (np.abs(walls[:, 0]) > 92 * chest.body.width)][:7]
         if len(walls):  # Kerley B lines: septa that end on the pleura
             inward = walls - [SIGN[side] * 15, 0, 0]
@@ -169,7 +169,7 @@ def _edema(chest: Chest, s: float) -> Effect:
 
 def _pleural_other(chest: Chest, s: float) -> Effect:
     side, rng, body = chest.side(), chest.rng, chest.body
-    wall = lung_points(body, chest.organs, side, rng, 900)
+    wall = lung_points(body, chest.organs, side, rng, 600)
     if rng.random() < 0.3:  # apical cap
         centre = wall[np.argmax(wall[:, 2])]
         radii = np.array([30, 30, 5 + 10 * s])
@@ -191,7 +191,7 @@ def _fracture(chest: Chest, s: float) -> Effect:
     rng, body, side = chest.rng, chest.body, chest.side()
     if rng.random() < 0.3:
         level = int(rng.integers(5, 12))
-        whole, squeezed = (vertebrae(body, np.array([level]), lost) for lost in (0.0, 0.2 + 0.4 * s))
+        whole, squeezed = (vertebra_parts(body, level, lost) for lost in (0.0, 0.2 + 0.4 * s))
         return Effect("Fracture", s, "", parts=join([whole.to_channel(0, -1.0), squeezed]))
     pieces = []
     first, count = int(rng.integers(2, 7)), 1 + int(rng.random() < 0.3 + 0.4 * s) + int(s > 0.7)

@@ -140,6 +140,6 @@ def gaps(low: Array, high: Array, enter: Array, leave: Array) -> tuple[Array, Ar
 def union_length(low: Array, high: Array, enter: Array, leave: Array) -> Array:
     """Length [P] of the part of the intervals [low, high] ([P] each) that n intervals enter, leave [n, P] cover."""
     empty = high <= low
-    low, high = np.where(empty, 0.0, low), np.where(empty, 0.0, high)  # a miss may be infinite
+    low, high = np.where(empty, 0, low), np.where(empty, 0, high)  # a miss may be infinite
     starts, stops = gaps(low, high, enter, leave)
     return np.asarray(high - low - np.maximum(stops - starts, 0).sum(0))

@@ -8,7 +8,7 @@ from typing import Any
 from core.data.phantom.config import PhantomConfig
 from core.data.phantom.dicom_writer import write_film
 from core.data.phantom.effects import Disease
-from core.data.phantom.film import draw_pose
+from core.data.phantom.film import FIELD, draw_pose
 from core.data.phantom.findings import place_findings
 from core.data.phantom.organs import Structure
 from core.data.phantom.plan import FilmPlan, PatientPlan, StudyPlan, plan_patient
@@ -49,7 +49,7 @@ def study_disease(config: PhantomConfig, plan: PatientPlan, study: StudyPlan, fr
 def render_study(config: PhantomConfig, plan: PatientPlan, study: StudyPlan, frame: Frame) -> list[Film]:
     """All films of one study, in order."""
     disease = study_disease(config, plan, study, frame)
-    parts, scenes = study_parts(frame, disease), {}
+    parts, scenes = study_parts(frame, disease, FIELD / config.pixels), {}
     films = []
     for index, film in enumerate(study.films):
         arms = "raised" if film.geometry == "LATERAL" else "down"

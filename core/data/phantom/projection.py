@@ -53,15 +53,19 @@ def build_frame(seed: int, body: Body) -> Frame:
     )
 
 
-def study_parts(frame: Frame, disease: Disease) -> Parts:
-    """Bones, air and vessels of one study, and the small parts of its findings, but for the arms."""
+def study_parts(frame: Frame, disease: Disease, pitch: float) -> Parts:
+    """Bones, air and vessels of one study, and the small parts of its findings, but for the arms.
+
+    pitch: mm, side of a pixel; the twigs a sixth of it thick and less are lost in its noise and left out.
+    """
     body = frame.body
     small = [frame.trunk]
     if body.stomach_gas > 0.15:
         small.append(_stomach(body, disease.structure))
     for side in SIDES:
         pleura = disease.pleura[side]
-        small.append(frame.trees[side].parts(MU_BLOOD - MU_SOFT * body.lung_density, pleura.collapse, pleura.pivot))
+        mu = MU_BLOOD - MU_SOFT * body.lung_density
+        small.append(frame.trees[side].parts(mu, pleura.collapse, pleura.pivot, pitch / 6))
     for channel, effect in enumerate(disease.effects, start=1):
         if effect.parts is not None:
             small.append(effect.parts.to_channel(channel))
@@ -99,7 +103,7 @@ def _project_band(scene: Scene, rays: Rays) -> tuple[Array, Array]:
     small = attenuation(scene.parts, rays, 1 + len(effects))
     total, found = small[0], small[1:]
     enter, leave = intervals(scene.flesh, rays, monomials)
-    far = np.full(monomials.shape[1], 1e4)
+    far = np.full(monomials.shape[1], 1e4, np.float32)
     total += MU_SOFT * stretch * union_length(-far, far, enter, leave)
     for side in SIDES:
         _add_lung(scene, side, rays, monomials, stretch, total, found)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from core.data.phantom.geometry import TINY, Array, Solids, cross, stack, unit
 
 Index = NDArray[np.int64]
+INFINITE = np.float32(np.inf)
 FAR = 1e9  # mm, the offset of a cut that cuts nothing
 CHUNK = 8192  # (part, pixel) pairs computed at once: temporaries stay in the cache
 
@@ -61,8 +63,8 @@ class Rays:
         return np.asarray(self.origin + across + t[:, None, None] * (self.axes[2] + across / self.source)[None])
 
     def monomials(self) -> Array:
-        """1, u, v, u u, u v, v v of every ray: [6, H * W]."""
-        v, u = np.meshgrid(self.v, self.u, indexing="ij")
+        """1, u, v, u u, u v, v v of every ray: float32 [6, H * W]."""
+        v, u = np.meshgrid(self.v.astype(np.float32), self.u.astype(np.float32), indexing="ij")
         return np.stack([np.ones_like(u), u, v, u * u, u * v, v * v]).reshape(6, -1)
 
 
@@ -117,28 +119,29 @@ MERGE[[0, 1, 3, 2, 6, 4, 5, 7, 8], [0, 1, 1, 2, 2, 3, 4, 4, 5]] = 1
 def _roots(a: Array, b: Array, c: Array) -> tuple[Array, Array]:
     a = np.maximum(a, TINY)
     square = b * b - a * c
-    half = np.where(square > 0, np.sqrt(np.maximum(square, 0)) / a, -np.inf)
+    half = np.where(square > 0, np.sqrt(np.maximum(square, 0)) / a, -INFINITE)
     middle = b / a
     return -middle - half, half - middle
 
 
 def _cut(enter: Array, leave: Array, rate: Array, gap: Array) -> tuple[Array, Array]:
-    rate = np.where(np.abs(rate) < TINY, TINY, rate)
+    rate = np.where(np.abs(rate) < TINY, np.float32(TINY), rate)
     t = gap / rate
-    enter = np.maximum(enter, np.where(rate < 0, t, -np.inf))
-    leave = np.minimum(leave, np.where(rate > 0, t, np.inf))
+    enter = np.maximum(enter, np.where(rate < 0, t, -INFINITE))
+    leave = np.minimum(leave, np.where(rate > 0, t, INFINITE))
     return enter, leave
 
 
 def intervals(solids: Solids, rays: Rays, monomials: Array) -> tuple[Array, Array]:
-    """(enter, leave), each [K, H * W]: t where every ray enters and leaves every solid; a miss has enter > leave."""
+    """(enter, leave), each float32 [K, H * W]: t where every ray enters and leaves every solid; a miss has enter > leave."""
     forms = ray_forms(solids, rays)
-    values = (forms.quadric.reshape(-1, 6) @ monomials).reshape(len(solids), 3, -1)
+    values = (forms.quadric.reshape(-1, 6).astype(np.float32) @ monomials).reshape(len(solids), 3, -1)
     enter, leave = _roots(values[:, 0], values[:, 1], values[:, 2])
     for slot in range(2):
         rows = np.flatnonzero(np.isfinite(solids.offsets[:, slot]))
         if len(rows):
-            rate, gap = forms.rate[rows, slot] @ monomials[:3], forms.gap[rows, slot] @ monomials[:3]
+            cuts = np.stack([forms.rate[rows, slot], forms.gap[rows, slot]]).astype(np.float32)
+            rate, gap = cuts @ monomials[:3]
             enter[rows], leave[rows] = _cut(enter[rows], leave[rows], rate, gap)
     return enter, leave
 
@@ -169,8 +172,8 @@ class Parts:
         return Parts(self.solids, self.ends, self.reach, self.outer * factor, self.inner * factor, self.core, channels)
 
 
-def parts_of(solids: Solids, mu: float, inner: float | None = None, core: float = 0.0) -> Parts:
-    """Parts of channel 0 from tubes or ellipsoids; `mu`, 1/mm, in the shell and `inner` in the core."""
+def parts_of(solids: Solids, mu: ArrayLike, inner: ArrayLike | None = None, core: ArrayLike = 0.0) -> Parts:
+    """Parts of channel 0 from tubes or ellipsoids; `mu`, 1/mm, in the shell and `inner` in the core, for all or each."""
     inverse = np.sqrt((solids.frame**2).sum(2))
     count = len(solids)
     axis = unit(cross(solids.frame[:, 0], solids.frame[:, 1]))
@@ -183,11 +186,18 @@ def parts_of(solids: Solids, mu: float, inner: float | None = None, core: float 
         solids,
         solids.centre[:, None] + shift[:, :, None] * axis[:, None],
         widest * 1.15,
-        np.full(count, mu),
-        np.full(count, mu if inner is None else inner),
-        np.full(count, core),
+        np.full(count, mu, float),
+        np.full(count, mu if inner is None else inner, float),
+        np.full(count, core, float),
         np.zeros(count, dtype=np.int64),
     )
+
+
+def mixed_parts(groups: Sequence[tuple[Solids, float, float, float]]) -> Parts:
+    """Parts of channel 0 from groups of solids, each with its (mu, inner, core) as in `parts_of`."""
+    counts = [len(solids) for solids, *_ in groups]
+    mu, inner, core = (np.repeat([group[i] for group in groups], counts) for i in (1, 2, 3))
+    return parts_of(stack([solids for solids, *_ in groups]), mu, inner, core)
 
 
 def join(parts: list[Parts]) -> Parts:
@@ -207,15 +217,12 @@ def attenuation(parts: Parts, rays: Rays, channels: int) -> Array:
     """
     (height, width), side = rays.shape, int(np.clip(len(rays.u) // 16, 4, 16))
     parts = _thickened(parts, 0.5 * rays.pitch)
-    found = ray_forms(parts.solids, rays)
-    planes = np.concatenate([found.rate, found.gap], axis=1)
-    planes = np.concatenate([planes, np.zeros_like(planes)], axis=2)
-    forms = np.ascontiguousarray(np.concatenate([found.quadric, planes], axis=1).transpose(2, 0, 1))
+    forms = _near_forms(parts.solids, rays)
     part, row, column = _tiles(parts, rays, side)
     down, across = np.divmod(np.arange(side * side), side)
     stride = width + side  # the canvas is wider than the film, so that tiles may stick out
     inside = down * stride + across
-    i, j = across.astype(float), down.astype(float)
+    i, j = across.astype(np.float32), down.astype(np.float32)
     grid = np.stack([np.ones_like(i), i, j, i * i, i * j, j * j])
     canvas = np.zeros(channels * (height + side) * stride)
     for first in range(0, len(part), CHUNK // side**2):
@@ -225,6 +232,20 @@ def attenuation(parts: Parts, rays: Rays, channels: int) -> Array:
         canvas += np.bincount(index.ravel(), weight.ravel(), len(canvas))
     film = canvas.reshape(channels, height + side, stride)[:, :height, :width]
     return film.reshape(channels, -1) * rays.stretch()
+
+
+def _near_forms(solids: Solids, rays: Rays) -> Array:
+    """[6, K, 7]: coefficients over `monomials` of a, b, c, two rates and two gaps, t counted from each solid's depth.
+
+    Near its solid every term is of the solid's own size, so that single precision is enough from there on.
+    """
+    found = ray_forms(solids, rays)
+    depth = ((solids.centre - rays.origin) @ rays.axes[2])[:, None]
+    a, b, c = found.quadric[:, 0], found.quadric[:, 1], found.quadric[:, 2]
+    planes = np.concatenate([found.rate, found.gap - depth[:, :, None] * found.rate], axis=1)
+    near = np.stack([a, b + depth * a, c + depth * (2 * b + depth * a)], axis=1)
+    whole = np.concatenate([near, np.concatenate([planes, np.zeros_like(planes)], axis=2)], axis=1)
+    return np.ascontiguousarray(whole.transpose(2, 0, 1))
 
 
 def _tile_lengths(parts: Parts, forms: Array, rays: Rays, part: Index, row: Index, column: Index, grid: Array) -> Array:
@@ -244,24 +265,23 @@ def _tile_lengths(parts: Parts, forms: Array, rays: Rays, part: Index, row: Inde
         ],
         axis=-1,
     )
-    values = (local.reshape(-1, 6) @ grid).reshape(len(part), 7, -1)
+    values = (local.reshape(-1, 6).astype(np.float32) @ grid).reshape(len(part), 7, -1)
     low, high = _cut_twice(values[:, 3:5], values[:, 5:7])
     a, b = np.maximum(values[:, 0], TINY), values[:, 1]
     square, middle = b * b - a * values[:, 2], -b / a
-    outer = parts.outer[part][:, None]
+    outer, inner, core = (x[part][:, None].astype(np.float32) for x in (parts.outer, parts.inner, parts.core))
     weight = outer * _chord(middle, square, a, low, high)
-    core = parts.core[part][:, None]
     if core.any():
-        inner = parts.inner[part][:, None] - outer
-        weight += inner * _chord(middle, square - a * (1 - core**2), a, low, high)
+        weight += (inner - outer) * _chord(middle, square - a * (1 - core * core), a, low, high)
     return np.asarray(weight)
 
 
 def _cut_twice(rate: Array, gap: Array) -> tuple[Array, Array]:
     """(low, high) [T, P] of t where rate t <= gap for both of [T, 2, P]."""
-    t = gap / np.where(np.abs(rate) < TINY, TINY, rate)
+    t = gap / np.where(np.abs(rate) < TINY, np.float32(TINY), rate)
     falling = rate < 0
-    return np.where(falling, t, -np.inf).max(1), np.where(falling, np.inf, t).min(1)
+    low, high = np.where(falling, t, -INFINITE), np.where(falling, INFINITE, t)
+    return np.maximum(low[:, 0], low[:, 1]), np.minimum(high[:, 0], high[:, 1])
 
 
 def _chord(middle: Array, square: Array, a: Array, low: Array, high: Array) -> Array:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from core.data.phantom.body import Body
-from core.data.phantom.geometry import Array, ellipsoids, rotation, tube
+from core.data.phantom.geometry import Array, Solids, ellipsoids, rotation, tube
 from core.data.phantom.organs import SIDES, SIGN, arm_line, cage_radii, spine_line
-from core.data.phantom.rays import Parts, join, parts_of
+from core.data.phantom.rays import Parts, mixed_parts
 
 CORTEX, MARROW = 0.036, 0.004  # 1/mm over soft tissue
 RIBS, RIB_POINTS = 11, 11
@@ -32,15 +32,18 @@ def rib_lines(body: Body, side: str) -> Array:
     return np.stack([SIGN[side] * (wide + 5) * np.sin(angle), -4 - (deep + 5) * np.cos(angle), z], axis=-1)
 
 
-def rib_parts(body: Body, lines: Array) -> Parts:
-    """Ribs, or pieces of them, along lines [..., N, 3]: a flat shell of cortex round marrow."""
+def _ribs(body: Body, lines: Array) -> tuple[Solids, float, float, float]:
     middle = (lines[..., 1:, :] + lines[..., :-1, :]) / 2
     solids = tube(lines, 6.6 * body.height, middle * [1, 1, 0], 0.55)
-    return parts_of(solids, CORTEX * body.bone, MARROW * body.bone, 0.72)
+    return solids, CORTEX * body.bone, MARROW * body.bone, 0.72
 
 
-def vertebrae(body: Body, levels: Array, lost: float = 0.0) -> Parts:
-    """Vertebral bodies at levels [N] (0 = T1) that have lost a share of their height, 0 (whole) to below 1."""
+def rib_parts(body: Body, lines: Array) -> Parts:
+    """Ribs, or pieces of them, along lines [..., N, 3]: a flat shell of cortex round marrow."""
+    return mixed_parts([_ribs(body, lines)])
+
+
+def _vertebrae(body: Body, levels: Array, lost: float) -> tuple[Solids, float, float, float]:
     z = vertebra_heights(body)
     centre = spine_line(body, z)
     tilt = np.gradient(centre[:, 1], z)[levels]
@@ -50,49 +53,49 @@ def vertebrae(body: Body, levels: Array, lost: float = 0.0) -> Parts:
     wide = ((15 + 0.55 * levels) * body.width)[:, None]
     dense = (1 + 0.5 * lost) * body.bone
     solids = tube(ends, wide, np.broadcast_to([0, 1.0, 0], (len(levels), 1, 3)), 0.8)
-    return parts_of(solids, 0.016 * dense, 0.0075 * dense, 0.86)
+    return solids, 0.016 * dense, 0.0075 * dense, 0.86
+
+
+def vertebra_parts(body: Body, level: int, lost: float) -> Parts:
+    """One vertebral body (0 = T1) that has lost a share of its height, 0 (whole) to below 1."""
+    return mixed_parts([_vertebrae(body, np.array([level]), lost)])
 
 
 def trunk_bones(body: Body) -> Parts:
     """Ribs, spine and breastbone, whole."""
-    centre = spine_line(body, vertebra_heights(body))
+    centre, bone = spine_line(body, vertebra_heights(body)), body.bone
     behind = ellipsoids(centre + [0, -32, -9], np.tile([4.0, 17, 9], (VERTEBRAE, 1)), rotation("x", 25))
     pedicles = np.concatenate([centre + [12, -17, 4], centre + [-12, -17, 4]])
     plate = np.array([[0, 0.78, 108], [0, 0.92, 62], [0, 1.0, 5], [0, 1.0, -48]])
     plate = plate * [1, 91 * body.depth + 1, body.height]
-    return join(
+    return mixed_parts(
         [
-            rib_parts(body, np.stack([rib_lines(body, side) for side in SIDES])),
-            vertebrae(body, np.arange(VERTEBRAE)),
-            parts_of(behind, 0.010 * body.bone),
-            parts_of(ellipsoids(pedicles, np.tile([4.5, 7, 6], (2 * VERTEBRAE, 1))), 0.014 * body.bone),
-            parts_of(tube(plate, 17.0, np.tile([0, 1.0, 0], (3, 1)), 0.32), 0.016 * body.bone, 0.005, 0.7),
+            _ribs(body, np.stack([rib_lines(body, side) for side in SIDES])),
+            _vertebrae(body, np.arange(VERTEBRAE), 0.0),
+            (behind, 0.010 * bone, 0.010 * bone, 0.0),
+            (ellipsoids(pedicles, np.tile([4.5, 7, 6], (2 * VERTEBRAE, 1))), 0.014 * bone, 0.014 * bone, 0.0),
+            (tube(plate, 17.0, np.tile([0, 1.0, 0], (3, 1)), 0.32), 0.016 * bone, 0.005, 0.7),
         ]
     )
 
 
 def arm_bones(body: Body, posture: str) -> Parts:
     """Collarbones, shoulder blades and upper arms of both sides."""
-    lift = np.array([0, 0, 12.0 if posture == "raised" else 0.0])
+    bone, lift = body.bone, np.array([0, 0, 12.0 if posture == "raised" else 0.0])
     size = np.array([body.width, body.depth, body.height])
-    mirror = np.array([[SIGN[side], 1, 1] for side in SIDES])[:, None]
+    mirror = np.array([[SIGN[side], 1, 1] for side in SIDES])
     collar = np.array([[16, 66, 112], [50, 62, 121], [88, 35, 130], [122, 4, 138], [152, -12, 142]]) * size
     ridge = np.array([[78, -112, 82], [112, -110, 104], [146, -62, 136]]) * size
     arms = np.array([arm_line(body, posture, side) for side in SIDES])
-    blades = [
-        ellipsoids(
-            [np.array([SIGN[side] * 106, -104, 62]) * size + lift],
-            [[38, 4.5, 68]],
-            rotation("z", SIGN[side] * 30) @ rotation("y", SIGN[side] * 14),
-        )
-        for side in SIDES
-    ]
-    return join(
+    turns = np.stack([rotation("z", SIGN[side] * 30) @ rotation("y", SIGN[side] * 14) for side in SIDES])
+    blades = ellipsoids(np.array([106, -104, 62]) * size * mirror + lift, np.tile([38, 4.5, 68], (2, 1)), turns)
+    heads = ellipsoids(arms[:, 0], np.tile([23.0, 23, 24], (2, 1)))
+    return mixed_parts(
         [
-            parts_of(tube(collar * mirror + lift, 6.0 * body.height), CORTEX * body.bone, 0.006, 0.66),
-            parts_of(tube(ridge * mirror + lift, 6.5), 0.018 * body.bone),
-            parts_of(tube(arms, 12.5 * body.height), CORTEX * body.bone, 0.003, 0.62),
-            parts_of(ellipsoids(arms[:, 0], np.tile([23.0, 23, 24], (2, 1))), 0.012 * body.bone),
-            *(parts_of(blade, 0.013 * body.bone) for blade in blades),
+            (tube(collar * mirror[:, None] + lift, 6.0 * body.height), CORTEX * bone, 0.006, 0.66),
+            (tube(ridge * mirror[:, None] + lift, 6.5), 0.018 * bone, 0.018 * bone, 0.0),
+            (tube(arms, 12.5 * body.height), CORTEX * bone, 0.003, 0.62),
+            (blades, 0.020 * bone, 0.020 * bone, 0.0),
+            (heads, 0.012 * bone, 0.012 * bone, 0.0),
         ]
     )

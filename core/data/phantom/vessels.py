@@ -25,10 +25,14 @@ class Tree:
     ends: Array
     radii: Array
 
-    def parts(self, mu: float, collapse: float, pivot: Array) -> Parts:
-        """The vessels, drawn towards `pivot` by `collapse` (1 = in place): a collapsed lung takes them along."""
-        starts, ends = pivot + (self.starts - pivot) * collapse, pivot + (self.ends - pivot) * collapse
-        return parts_of(segments(starts, ends, self.radii), mu)
+    def parts(self, mu: float, collapse: float, pivot: Array, least: float) -> Parts:
+        """The vessels of radius `least` mm or more, drawn towards `pivot` by `collapse` (1 = in place).
+
+        A collapsed lung takes its vessels along.
+        """
+        seen = self.radii >= least
+        starts, ends = (pivot + (x[seen] - pivot) * collapse for x in (self.starts, self.ends))
+        return parts_of(segments(starts, ends, self.radii[seen]), mu)
 
 
 def lung_points(body: Body, organs: Organs, side: str, rng: np.random.Generator, tries: int) -> Array:
