@@ -55,5 +55,6 @@ def draw(summary: Summary) -> Drawn | None:
     left_out = len(summary.rows) - len(rows)
     note = f"; the {left_out} cells below these are in the table" if left_out else ""
     footer(figure, f"{sample_text(summary)}; bars: {interval_text(summary)}{note}")
-    caption = f"{AUROC} over the label fraction; {'dashed: baselines' if mixed else 'a line per row'}{note}. {sample_text(summary)}"
+    lines = "dashed: baselines" if mixed else "a line per row"
+    caption = f"{AUROC} over the label fraction; {lines}{note}. {sample_text(summary)}"
     return Drawn("fractions", figure, f"{caption}; bars: {interval_text(summary)}.")

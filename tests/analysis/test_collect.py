@@ -6,13 +6,19 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from analysis.collect import Collected, ResultReader, collect
 from analysis.plan import choose, read_plan
 from analysis.scores import read_scores
+from core.compose import compose, to_trial
+from core.data.store import StudyStore, StudyTable
+from core.data.types import Bytes, Ints
 from core.errors import DataError, UserError
+from core.evaluation.base import Evaluated
 from core.io import read_json, write_json
+from core.results import write_result
 from sweeps.status import Status, write_status
 from tests.analysis.factory import KEY, MadeCell, World, make_ablation, measure, predict, write_trial
 
@@ -73,6 +79,42 @@ def test_each_kind_of_missing_result_is_a_hole_with_its_reason(root: Path) -> No
     assert "result.json is not valid JSON" in reasons[cut]
     assert "predictions.parquet" in reasons[damaged]
     assert reasons[old] == "done, but not evaluated with these settings"
+
+
+class NoPixels:
+    """Pixels that nobody may ask for."""
+
+    def read(self, rows: Ints) -> Bytes:
+        raise AssertionError
+
+
+def real_store(world: World) -> StudyStore:
+    study_ids, patient_ids, truth, _ = world.studies()
+    images = np.arange(len(study_ids))
+    ids, views = images.astype(str), np.zeros(len(images), np.int64)
+    start = np.arange(len(images) + 1)
+    columns = (world.labels, study_ids, patient_ids, truth, start, ids, views, ids, NoPixels())
+    splits = {name: StudyTable(name, *columns) for name in ("train", "validate", "test")}
+    return StudyStore(world.name, world.fingerprint, 64, world.labels, splits)
+
+
+def test_a_result_written_by_the_trainer_reads_as_a_made_one_does(root: Path) -> None:
+    ids = make_ablation(root, "made", PAIR[:1], SMALL, seeds=(0, 1))
+    config = to_trial(compose(["seed=1"]))
+    metrics, predictions = measure(PAIR[0], 1, SMALL, None)
+    folder = root / "trials" / ids["first"][1]
+    write_json(folder / "cost.json", {"seconds": 12.5, "images_per_second": 800.0, "device": "cpu"})
+    real = write_result(folder, config, real_store(SMALL), Evaluated(metrics, predictions))
+    made = result_folder(root, ids["first"][1])
+    for name in ("result.json", "predictions.parquet"):
+        (real.parent / name).replace(made / name)
+    found = collected(root)
+    assert not found.holes
+    own = found.table[found.table["trial"] == ids["first"][1]]
+    assert own[own["metric"] == "seconds"]["value"].tolist() == [12.5]
+    assert len(own) == len(metrics) + 2
+    scores = found.results[ids["first"][1]].scores
+    assert set(scores) == set(found.results[ids["first"][0]].scores)
 
 
 def test_a_hole_says_the_same_wherever_the_results_lie(root: Path, tmp_path: Path) -> None:
