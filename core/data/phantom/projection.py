@@ -56,7 +56,7 @@ def build_frame(seed: int, body: Body) -> Frame:
 def study_parts(frame: Frame, disease: Disease, pitch: float) -> Parts:
     """Bones, air and vessels of one study, and the small parts of its findings, but for the arms.
 
-    pitch: mm, side of a pixel; the twigs a sixth of it thick and less are lost in its noise and left out.
+    pitch: mm, side of a pixel; vessels of a radius below a fifth of it are lost in its noise, and left out.
     """
     body = frame.body
     small = [frame.trunk]
@@ -65,7 +65,7 @@ def study_parts(frame: Frame, disease: Disease, pitch: float) -> Parts:
     for side in SIDES:
         pleura = disease.pleura[side]
         mu = MU_BLOOD - MU_SOFT * body.lung_density
-        small.append(frame.trees[side].parts(mu, pleura.collapse, pleura.pivot, pitch / 6))
+        small.append(frame.trees[side].parts(mu, pleura.collapse, pleura.pivot, pitch / 5))
     for channel, effect in enumerate(disease.effects, start=1):
         if effect.parts is not None:
             small.append(effect.parts.to_channel(channel))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -88,32 +89,34 @@ class RayForms:
 
 def ray_forms(solids: Solids, rays: Rays) -> RayForms:
     """The closed forms of `solids` for `rays`."""
-    base = np.concatenate([rays.origin[None], rays.axes[:2]])
-    slope = np.concatenate([rays.axes[2:], rays.axes[:2] / rays.source])
-    starts = np.repeat(base[None], len(solids), axis=0)
-    starts[:, 0] -= solids.centre
-    turned = solids.frame.transpose(0, 2, 1)
-    p, q = starts @ turned, slope @ turned
-    forms = _products(q, p)
-    forms[:, 2, 0] -= 1
-    gap = -(solids.normals @ base.T)
-    gap[:, :, 0] += np.minimum(solids.offsets, FAR)
-    return RayForms(forms, solids.normals @ slope.T, gap)
+    count = len(solids)
+    across = (solids.frame.reshape(-1, 3) @ rays.axes.T).reshape(count, 3, 3)
+    start = (solids.frame * (rays.origin - solids.centre)[:, None]).sum(2, keepdims=True)
+    vectors = np.concatenate([start, across], axis=2)
+    products = (vectors.transpose(0, 2, 1) @ vectors).reshape(count, 16)
+    quadric = (products @ _products_to_forms(rays.source)).reshape(count, 3, 6)
+    quadric[:, 2, 0] -= 1
+    slopes = solids.normals @ rays.axes.T
+    rate = slopes[:, :, [2, 0, 1]] * np.array([1, 1 / rays.source, 1 / rays.source])
+    level = np.minimum(solids.offsets, FAR) - solids.normals @ rays.origin
+    return RayForms(quadric, rate, np.concatenate([level[:, :, None], -slopes[:, :, :2]], axis=2))
 
 
-def _products(rates: Array, starts: Array) -> Array:
-    """[K, 3, 6]: coefficients over `monomials` of q q, p q and p p.
+@lru_cache(maxsize=8)
+def _products_to_forms(source: float) -> Array:
+    """[16, 18]: from the dot products of (start, e1, e2, forward) to q q, p q and p p over `monomials`.
 
-    q, p: rates, starts [K, 3, 3], vectors that are linear in (1, u, v), a row each.
+    In a solid's frame a ray is p + t q with p = start + u e1 + v e2 and q = forward + (u e1 + v e2) / source.
     """
-    both = np.concatenate([rates, starts], axis=1)
-    gram = both @ both.transpose(0, 2, 1)
-    blocks = np.stack([gram[:, :3, :3], gram[:, :3, 3:], gram[:, 3:, 3:]], axis=1).reshape(-1, 3, 9)
-    return np.asarray(blocks @ MERGE)
-
-
-MERGE = np.zeros((9, 6))  # where each product of two of (1, u, v) goes among the monomials
-MERGE[[0, 1, 3, 2, 6, 4, 5, 7, 8], [0, 1, 1, 2, 2, 3, 4, 4, 5]] = 1
+    p = {0: (0, 1.0), 1: (1, 1.0), 2: (2, 1.0)}  # power -> which vector, times what
+    q = {0: (3, 1.0), 1: (1, 1 / source), 2: (2, 1 / source)}
+    monomial = {(0, 0): 0, (0, 1): 1, (0, 2): 2, (1, 1): 3, (1, 2): 4, (2, 2): 5}
+    table = np.zeros((4, 4, 3, 6))
+    for form, (left, right) in enumerate([(q, q), (p, q), (p, p)]):
+        for i, (row, factor) in left.items():
+            for j, (column, other) in right.items():
+                table[row, column, form, monomial[min(i, j), max(i, j)]] += factor * other
+    return table.reshape(16, 18)
 
 
 def _roots(a: Array, b: Array, c: Array) -> tuple[Array, Array]:
@@ -235,40 +238,35 @@ def attenuation(parts: Parts, rays: Rays, channels: int) -> Array:
 
 
 def _near_forms(solids: Solids, rays: Rays) -> Array:
-    """[6, K, 7]: coefficients over `monomials` of a, b, c, two rates and two gaps, t counted from each solid's depth.
+    """[6, 7, K]: coefficients over `monomials` of a, b, c, two rates and two gaps, t counted from each solid's depth.
 
     Near its solid every term is of the solid's own size, so that single precision is enough from there on.
     """
     found = ray_forms(solids, rays)
     depth = ((solids.centre - rays.origin) @ rays.axes[2])[:, None]
     a, b, c = found.quadric[:, 0], found.quadric[:, 1], found.quadric[:, 2]
-    planes = np.concatenate([found.rate, found.gap - depth[:, :, None] * found.rate], axis=1)
-    near = np.stack([a, b + depth * a, c + depth * (2 * b + depth * a)], axis=1)
-    whole = np.concatenate([near, np.concatenate([planes, np.zeros_like(planes)], axis=2)], axis=1)
-    return np.ascontiguousarray(whole.transpose(2, 0, 1))
+    whole = np.zeros((6, 7, len(solids)))
+    whole[:, 0], whole[:, 1], whole[:, 2] = a.T, (b + depth * a).T, (c + depth * (2 * b + depth * a)).T
+    whole[:3, 3:5] = found.rate.transpose(2, 1, 0)
+    whole[:3, 5:7] = (found.gap - depth[:, :, None] * found.rate).transpose(2, 1, 0)
+    return whole
 
 
 def _tile_lengths(parts: Parts, forms: Array, rays: Rays, part: Index, row: Index, column: Index, grid: Array) -> Array:
-    """Line integrals [T, side * side] of T tiles' parts; forms: [K, 7, 6], grid: [6, side * side]."""
+    """Line integrals [T, side * side] of T tiles' parts; forms: [6, 7, K], grid: [6, side * side]."""
     u, v, pitch = rays.u[0] + rays.pitch * column, rays.v[0] - rays.pitch * row, rays.pitch
-    u, v = u[:, None], v[:, None]
-    c0, c1, c2, c3, c4, c5 = forms[:, part]
+    c0, c1, c2, c3, c4, c5 = forms[:, :, part]
     # u and v of a tile's pixels are linear in their place (i across, j down), so the polynomials are moved to (i, j)
-    local = np.stack(
-        [
-            c0 + u * (c1 + u * c3 + v * c4) + v * (c2 + v * c5),
-            pitch * (c1 + 2 * u * c3 + v * c4),
-            -pitch * (c2 + 2 * v * c5 + u * c4),
-            pitch**2 * c3,
-            -(pitch**2) * c4,
-            pitch**2 * c5,
-        ],
-        axis=-1,
-    )
-    values = (local.reshape(-1, 6).astype(np.float32) @ grid).reshape(len(part), 7, -1)
-    low, high = _cut_twice(values[:, 3:5], values[:, 5:7])
-    a, b = np.maximum(values[:, 0], TINY), values[:, 1]
-    square, middle = b * b - a * values[:, 2], -b / a
+    uu, uv, vv = u * c3, v * c4, v * c5
+    local = np.empty((7, len(part), 6), np.float32)
+    local[:, :, 0] = c0 + u * (c1 + uu + uv) + v * (c2 + vv)
+    local[:, :, 1] = pitch * (c1 + 2 * uu + uv)
+    local[:, :, 2] = -pitch * (c2 + 2 * vv + u * c4)
+    local[:, :, 3], local[:, :, 4], local[:, :, 5] = pitch**2 * c3, -(pitch**2) * c4, pitch**2 * c5
+    values = (local.reshape(-1, 6) @ grid).reshape(7, len(part), -1)
+    low, high = _cut_twice(values[3:5], values[5:7])
+    a, b, c = np.maximum(values[0], TINY), values[1], values[2]
+    square, middle = b * b - a * c, -b / a
     outer, inner, core = (x[part][:, None].astype(np.float32) for x in (parts.outer, parts.inner, parts.core))
     weight = outer * _chord(middle, square, a, low, high)
     if core.any():
@@ -277,11 +275,11 @@ def _tile_lengths(parts: Parts, forms: Array, rays: Rays, part: Index, row: Inde
 
 
 def _cut_twice(rate: Array, gap: Array) -> tuple[Array, Array]:
-    """(low, high) [T, P] of t where rate t <= gap for both of [T, 2, P]."""
+    """(low, high) [T, P] of t where rate t <= gap for both of [2, T, P]."""
     t = gap / np.where(np.abs(rate) < TINY, np.float32(TINY), rate)
     falling = rate < 0
     low, high = np.where(falling, t, -INFINITE), np.where(falling, INFINITE, t)
-    return np.maximum(low[:, 0], low[:, 1]), np.minimum(high[:, 0], high[:, 1])
+    return np.maximum(low[0], low[1]), np.minimum(high[0], high[1])
 
 
 def _chord(middle: Array, square: Array, a: Array, low: Array, high: Array) -> Array:
