@@ -73,5 +73,5 @@ def draw_body(seed: int, number: int) -> Body:
         bone=float(np.clip(1.05 - 0.13 * max(old, 0) + rng.normal(0, 0.07), 0.6, 1.25)),
         lung_density=float(np.clip(rng.normal(0.25, 0.03), 0.17, 0.34)),
         vessel=float(np.clip(rng.normal(1, 0.1), 0.75, 1.3)),
-        stomach_gas=float(np.clip(rng.normal(0.6, 0.4), 0, 1.4)),
+        stomach_gas=float(np.clip(rng.normal(0.2, 0.5), 0, 1.3)),
     )

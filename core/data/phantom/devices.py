@@ -65,7 +65,7 @@ def _drain(body: Body, rng: np.random.Generator) -> Parts:
             [side * 66, -52, high],
         ]
     )
-    return parts_of(tube(line, 3.4), 0.055, -0.01, 0.7)
+    return parts_of(tube(line, 3.4), 0.075, -0.01, 0.7)
 
 
 def _wires(body: Body, rng: np.random.Generator) -> Parts:

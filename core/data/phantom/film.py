@@ -13,7 +13,9 @@ from core.data.phantom.sites import Site
 
 FIELD = 356.0  # mm across the film, in the plane through the chest's middle
 SCATTER_WIDTH = 34.0  # mm, spread of scattered rays
-LOG_SPAN = 5.6  # film's range of log exposure
+LOG_SPAN = 6.6  # film's range of log exposure
+OPEN_BEAM, MIDDLE_SHARE = 0.3, 45  # log exposure of bare film, and the percentile that finds the lungs
+STEEPNESS = 9.0
 COARSE = 32  # px, grid on which broad blurs are computed
 
 
@@ -99,16 +101,21 @@ def noisy(exposure: Exposure, dose: float, rng: np.random.Generator) -> Array:
     return np.asarray((rng.poisson(quanta * (exposure.primary + exposure.scattered)) + 0.5) / quanta)
 
 
-def develop(detected: Array, pitch: float, site: Site) -> Array:
+def film_middle(exposure: Exposure) -> float:
+    """The log exposure about which a site's processing turns its curve: low in the film's range, where lungs are."""
+    log = -np.log(exposure.primary + exposure.scattered)
+    return float(np.percentile(log[log > OPEN_BEAM], MIDDLE_SHARE)) / LOG_SPAN
+
+
+def develop(detected: Array, pitch: float, site: Site, middle: float) -> Array:
     """Detected rays to film values in [0, 1], dense parts bright: log, unsharp masking, the site's S-curve."""
     log = -np.log(np.maximum(detected, 1e-6))
     log = log + site.boost * (log - blur(log, site.boost_width, pitch))
     x = np.clip(log / LOG_SPAN, 0, 1)
-    return np.asarray((1 - site.curve) * x + site.curve * s_curve(x))
+    return np.asarray((1 - site.curve) * x + site.curve * s_curve(x, middle))
 
 
-def s_curve(x: Array) -> Array:
-    """A smooth S from (0, 0) to (1, 1), steepest at the middle of the film's range."""
-    steep = 6.0
-    low, high = 1 / (1 + np.exp(steep * 0.5)), 1 / (1 + np.exp(-steep * 0.5))
-    return np.asarray((1 / (1 + np.exp(-steep * (x - 0.5))) - low) / (high - low))
+def s_curve(x: Array, middle: float) -> Array:
+    """A smooth S from (0, 0) to (1, 1), steepest at `middle`."""
+    low, high = (1 / (1 + np.exp(-STEEPNESS * (end - middle))) for end in (0.0, 1.0))
+    return np.asarray((1 / (1 + np.exp(-STEEPNESS * (x - middle))) - low) / (high - low))

@@ -122,7 +122,9 @@ def _add_heart(shapes: _Shapes, body: Body, structure: Structure) -> None:
     size = body.heart * (0.55 * body.width + 0.45 * body.depth)
     more = structure.heart - 1
     tilt = rotation("y", 42 + body.heart_axis - 14 * more) @ rotation("z", 30)
-    drop = 0.4 * (float(np.mean(list(dome_tops(body, structure).values()))) + 84)
+    # The heart follows the breath, not one hemidiaphragm that disease has raised.
+    floor = -78 * body.height + body.dome - 0.5 * body.dome_step + min(structure.dome_right, structure.dome_left)
+    drop = 0.4 * (floor + 84)
     left = np.array([27 + 26 * more, 22 - 20 * more, -64 - 14 * more + drop])
     shapes.add("heart_left", left, np.array([71, 48, 46]) * size * (1 + more), tilt)
     shapes.add("heart_right", [-13 - 4 * more, 24, -54 + drop], np.array([40, 42, 54]) * size * (1 + 0.4 * more))
@@ -158,8 +160,10 @@ def _add_trunk(shapes: _Shapes, body: Body) -> None:
     shapes.add("body_neck", [0, -30, 200], [58 + 0.3 * body.fat, 60, 200])
     for side in SIDES:
         sign = SIGN[side]
-        slope = [sign * 78 * body.width, -34, 146 * body.height]
-        shapes.add(f"body_slope_{side}", slope, [98, 52, 36 + 0.4 * body.fat], rotation("y", sign * 15))
+        slope = [sign * 72 * body.width, -30, 140 * body.height]
+        shapes.add(f"body_slope_{side}", slope, [98, 74, 42 + 0.4 * body.fat], rotation("y", sign * 15))
+        axilla = [sign * 118 * body.width, -16, 78 * body.height]
+        shapes.add(f"body_axilla_{side}", axilla, [40 + 0.5 * body.fat, 70, 105], rotation("y", -sign * 8))
         if body.breast:
             size = np.array([66, 26 + 0.35 * body.fat, 64]) * body.breast**0.5
             shapes.add(f"body_breast_{side}", [sign * 76, deep + 2, -68 - 12 * body.breast], size)
@@ -190,5 +194,5 @@ def arm_solids(body: Body, posture: str) -> Solids:
     """Flesh of both shoulders and arms."""
     lines = [arm_line(body, posture, side) for side in SIDES]
     joints = np.array([line[0] for line in lines])
-    shoulders = ellipsoids(joints - [0, 0, 6], np.tile([50.0, 50, 58], (2, 1)))
-    return stack([shoulders, tube(np.array(lines), 40 + 0.4 * body.fat)])
+    shoulders = ellipsoids(joints - [0, 0, 4], np.tile([40.0, 66, 74], (2, 1)))
+    return stack([shoulders, tube(np.array(lines), 36 + 0.4 * body.fat)])

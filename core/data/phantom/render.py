@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.phantom.effects import Effect
-from core.data.phantom.film import Pose, develop, expose, noisy, pose_rays
+from core.data.phantom.film import Pose, develop, expose, film_middle, noisy, pose_rays
 from core.data.phantom.geometry import Array
 from core.data.phantom.projection import Scene, project
 from core.data.phantom.rays import Rays
@@ -50,14 +50,15 @@ def render_film(
     if site.marker and pose.view != "LATERAL":
         total = total + _marker(rays, rng)
     exposure = expose(total, rays.pitch, scatter * site.scatter)
-    values = develop(noisy(exposure, dose * site.dose, rng), rays.pitch, site)
+    middle = film_middle(exposure)
+    values = develop(noisy(exposure, dose * site.dose, rng), rays.pitch, site, middle)
     low, high = np.percentile(values[total > 0.1], site.window)
     values = _collimate(values, site, rng)
-    clean = develop(exposure.primary + exposure.scattered, rays.pitch, site)
+    clean = develop(exposure.primary + exposure.scattered, rays.pitch, site, middle)
     sightings = []
     for effect, change in zip(scene.disease.effects, found, strict=True):
         without = expose(total - change, rays.pitch, scatter * site.scatter)
-        healthy = develop(without.primary + without.scattered, rays.pitch, site)
+        healthy = develop(without.primary + without.scattered, rays.pitch, site, middle)
         shown = [np.clip((v - low) / (high - low), 0, 1) for v in (clean, healthy)]
         sightings.append(_sight(effect, np.abs(change), np.abs(shown[0] - shown[1])))
     return Film(values, (float(low), float(high)), sightings, rays.pitch)

@@ -53,7 +53,7 @@ def _vertebrae(body: Body, levels: Array, lost: float) -> tuple[Solids, float, f
     wide = ((15 + 0.55 * levels) * body.width)[:, None]
     dense = (1 + 0.5 * lost) * body.bone
     solids = tube(ends, wide, np.broadcast_to([0, 1.0, 0], (len(levels), 1, 3)), 0.8)
-    return solids, 0.016 * dense, 0.0075 * dense, 0.86
+    return solids, 0.013 * dense, 0.0055 * dense, 0.86
 
 
 def vertebra_parts(body: Body, level: int, lost: float) -> Parts:

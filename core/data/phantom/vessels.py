@@ -58,7 +58,7 @@ def lung_tree(seed: int, body: Body, side: str) -> Tree:
         ends.append(there)
         served.append(np.full(len(groups), twigs))
         groups, here = _halved(groups), np.repeat(there, 2, axis=0)
-    radii = np.minimum(0.92 * body.vessel * np.concatenate(served) ** 0.42, 6.5)
+    radii = np.minimum(1.2 * body.vessel * np.concatenate(served) ** 0.44, 7.0)
     return Tree(np.concatenate(starts), np.concatenate(ends), radii)
 
 
