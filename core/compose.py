@@ -24,7 +24,7 @@ from core.config import TrialConfig
 from core.errors import ConfigError, did_you_mean, nearest
 
 CONF = Path(__file__).parent / "conf"
-HIDDEN_GROUPS = ("evaluation", "evaluation_config")
+HIDDEN_GROUPS = ("evaluation", "evaluation_config", "hydra")
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
 
 

@@ -112,7 +112,7 @@ def follow(submission: Submission, root: Path, trials: Mapping[str, str], total:
     """
     left = dict(trials)
     try:
-        with Progress("trials", total, "trials", done=total - len(left)) as progress:
+        with Progress("sweep", total, "trials", done=total - len(left)) as progress:
             active = True
             while active:
                 time.sleep(POLL_SECONDS)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from core.progress import duration
-from sweeps.declared import Declared
+from sweeps.declared import DeclaredPlan, DeclaredTrial
 from sweeps.estimate import Estimate
 from sweeps.ledger import Line, read_ledger, summary
 from sweeps.plan import Plan
@@ -27,7 +27,7 @@ def show_plans(plans: Sequence[Plan], lines: Sequence[Line], cost: Estimate) -> 
     parts, seen = [], dict[str, str]()
     for plan in plans:
         parts.append(f"{plan.ablation.name}: {plan.ablation.title} (preset {plan.preset}, seeds {list(plan.seeds)})")
-        parts.append(columns([("row", "trials", "done", "shared"), *_plan_rows(plan, state, seen)]) + "\n")
+        parts.append(columns([("  row", "trials", "done", "shared"), *_plan_rows(plan, state, seen)]) + "\n")
     asked = sum(len(cell.trials) for plan in plans for cell in plan.cells)
     shared = f", {asked - len(lines)} shared" if asked > len(lines) else ""
     parts.append(f"{asked} trials asked for{shared}; {summary(list(lines))}")
@@ -66,12 +66,18 @@ def show_outcome(lines: Sequence[Line], done_before: int) -> str:
     return summary(list(lines)) + found + ("\n" + columns(missing) if missing else "") + hint
 
 
-def show_status(declared: Declared, root: Path) -> str:
+def show_status(plan: DeclaredPlan, root: Path) -> str:
     """The table of `viewpair status` for one ablation: a line a trial."""
-    lines = read_ledger(root, declared.keys())
+    lines = {line.trial: line for line in read_ledger(root, plan.keys())}
     rows = [
-        (f"  {trial.row}", trial.what, trial.id, line.state, line.detail)
-        for trial, line in zip(declared.trials, lines, strict=True)
+        (f"  {cell.name}", _own(trial), trial.id, lines[trial.id].state, lines[trial.id].detail)
+        for cell in plan.cells
+        for trial in cell.trials
     ]
-    head = f"{declared.ablation} (preset {declared.preset}): {summary(lines)}"
+    head = f"{plan.ablation} (preset {plan.preset}): {summary(list(lines.values()))}"
     return f"{head}\n{columns([('  row', 'trial', 'id', 'state', ''), *rows])}\n"
+
+
+def _own(trial: DeclaredTrial) -> str:
+    values = [f"{key.rpartition('.')[2]}={value}" for key, value in trial.values.items()]
+    return " ".join([f"seed={trial.seed}", *values])

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from core.config import TrialConfig
-from core.errors import BusyError, NonFiniteLossError
-from sweeps.declared import chosen, read_declared
+from core.errors import BusyError, NonFiniteLossError, UserError
+from sweeps.declared import choose, declared_names, listed, read_plan
 from sweeps.folders import trial_folder
 from sweeps.lease import hold
 from sweeps.ledger import Line, read_ledger, summary
@@ -176,7 +176,7 @@ def test_steps_are_written_seldom_and_stages_at_once(tmp_path: Path, monkeypatch
 def test_status_lists_every_trial_with_its_row(plan: Plan, first: tuple[str, TrialConfig], tmp_path: Path) -> None:
     write_plan(tmp_path, plan)
     run_trial(first[1], tmp_path, compute=compute)
-    declared = read_declared(tmp_path, "small")
+    declared = read_plan(tmp_path, "small")
     text = show_status(declared, tmp_path)
     assert "small (preset demo): 4 trials: 1 done, 3 pending" in text
     (row,) = [row for row in text.splitlines() if first[0] in row]
@@ -185,11 +185,12 @@ def test_status_lists_every_trial_with_its_row(plan: Plan, first: tuple[str, Tri
 
 
 def test_status_of_an_ablation_that_was_never_swept_names_the_nearest(plan: Plan, tmp_path: Path) -> None:
-    assert chosen(tmp_path, None) == []
+    assert declared_names(tmp_path) == []
     write_plan(tmp_path, plan)
-    assert chosen(tmp_path, None) == chosen(tmp_path, "all") == chosen(tmp_path, ["small"]) == ["small"]
-    with pytest.raises(ValueError, match="did you mean small"):
-        chosen(tmp_path, "smal")
+    for chosen in (None, "all", "small", ["small"], "some/folder/small.yaml"):
+        assert choose(tmp_path, listed(chosen)) == ["small"]
+    with pytest.raises(UserError, match="did you mean small"):
+        choose(tmp_path, listed("smal"))
 
 
 def test_a_plan_that_was_cut_is_named(plan: Plan, tmp_path: Path) -> None:
@@ -198,7 +199,7 @@ def test_a_plan_that_was_cut_is_named(plan: Plan, tmp_path: Path) -> None:
     for broken in ("{", json.dumps({**saved, "schema": 99}), json.dumps({"schema": 1})):
         path.write_text(broken)
         with pytest.raises(ValueError, match=r"plan\.json"):
-            read_declared(tmp_path, "small")
+            read_plan(tmp_path, "small")
 
 
 def test_the_summary_counts_each_state() -> None:

@@ -128,7 +128,6 @@ def test_cfg_job_prints_the_resolved_config_as_yaml(viewpair: Run) -> None:
         ("sweep +foo=1", "keys cannot be added", "foo=1"),
         ("sweep ~seed", "keys cannot be deleted", "leave it out"),
         ("sweep hydra.run.dir=x", "settings of Hydra itself", "leave it out"),
-        ("status ablation=pairing paths.root=/nowhere", "ablation=pairing was not swept in /nowhere", ""),
     ],
 )
 def test_a_slip_is_answered_with_the_nearest_right_word(words: str, what: str, hint: str, viewpair: Run) -> None:

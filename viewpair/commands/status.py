@@ -18,13 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(config: DictConfig, _arguments: argparse.Namespace) -> int:
     """Print a table for each ablation; always exit code 0."""
-    from sweeps.declared import chosen, read_declared
+    from sweeps.declared import choose, declared_names, listed, read_plan
     from sweeps.show import show_status
 
     root = Path(config.paths.root)
-    names = chosen(root, config.ablation)
-    if not names:
+    if not declared_names(root):
         print(f"nothing was swept in {root} yet; begin with viewpair sweep ablation=pairing --dry-run")
-    for name in names:
-        print(show_status(read_declared(root, name), root))
+        return 0
+    for name in choose(root, listed(config.ablation)):
+        print(show_status(read_plan(root, name), root))
     return 0
