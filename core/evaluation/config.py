@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.config import setting
+from core.data.labels import LABEL_POLICIES
 from core.errors import check_choice, check_range, require
-
-LABEL_POLICIES = ("zeros", "ones", "ignore")
 
 
 @dataclass

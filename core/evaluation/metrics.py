@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from core.data.labels import LABEL_POLICIES
 from core.data.types import Floats
 from core.errors import check_choice
 from core.evaluation.base import Metric
-from core.evaluation.config import LABEL_POLICIES
 
 UNDEFINED = float("nan")
 
@@ -28,7 +28,7 @@ def apply_policy(labels: Floats, policy: str) -> Floats:
     (U-Ones, Irvin et al. 2019). ignore: both are left out.
     """
     check_choice("label_policy", policy, LABEL_POLICIES)
-    uncertain, missing = {"zeros": (0.0, 0.0), "ones": (1.0, 0.0), "ignore": (UNDEFINED, UNDEFINED)}[policy]
+    uncertain, missing = LABEL_POLICIES[policy]
     known = np.where(np.isnan(labels), missing, np.where(labels == -1, uncertain, labels))
     return known.astype(np.float32)
 

@@ -11,6 +11,7 @@ from torch.nn import functional
 from core import distributed
 from core.config import MethodConfig, setting
 from core.data.fractions import label_subset
+from core.data.labels import LABEL_POLICIES
 from core.data.store import StudyTable
 from core.data.types import Bools
 from core.errors import check_choice, check_range
@@ -28,14 +29,14 @@ class SupervisedConfig(MethodConfig):
 
     def __post_init__(self) -> None:
         check_range("method.label_fraction", self.label_fraction, 0, 1, open_low=True)
-        check_choice("method.label_policy", self.label_policy, ("zeros", "ones", "ignore"))
+        check_choice("method.label_policy", self.label_policy, LABEL_POLICIES)
 
 
 def policy_targets(labels: Tensor, policy: str) -> tuple[Tensor, Tensor]:
     """labels [B, L] of 1 / 0 / -1 / NaN -> (targets in {0, 1}, used bool) under a label policy."""
-    unclear = labels.isnan() | (labels < 0)
-    filled = torch.where(unclear, torch.full_like(labels, float(policy == "ones")), labels)
-    return filled, ~unclear if policy == "ignore" else torch.ones_like(unclear)
+    uncertain, missing = LABEL_POLICIES[policy]
+    known = torch.where(labels == -1, uncertain, torch.where(labels.isnan(), missing, labels))
+    return known.nan_to_num(0.0), ~known.isnan()
 
 
 @METHODS.register("supervised", config=SupervisedConfig, overrides={"pairing": "none", "optim": "supervised"})

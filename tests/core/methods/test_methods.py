@@ -141,7 +141,7 @@ def test_supervised_logits_are_the_mean_over_existing_views_and_the_loss_is_bce(
     ("policy", "targets", "used"),
     [
         ("zeros", [1, 0, 0, 0], [True] * 4),
-        ("ones", [1, 0, 1, 1], [True] * 4),
+        ("ones", [1, 0, 1, 0], [True] * 4),
         ("ignore", [1, 0, 0, 0], [True, True, False, False]),
     ],
 )

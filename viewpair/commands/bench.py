@@ -1,0 +1,63 @@
+"""viewpair bench: time the training step or the loaders, beside a plain implementation, in one run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+LINE = "time the training step or the loaders beside plain implementations of the same"
+PRIMARY = "trial"
+EXAMPLES = (
+    "bench step",
+    "bench step model=base data.size=224 train.batch_size=128 runtime.compile=true --json step.json",
+    "bench loader data.patients=200",
+)
+ACTIONS = {
+    "step": "one optimiser step: images per second, MFU, memory",
+    "loader": "reading batches: images per second, seconds waited",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of this verb."""
+    parser.add_argument("--json", type=Path, help="also write the rows to this file")
+    parser.add_argument("--repeat", type=int, default=10, help="timed repetitions; the median counts (default 10)")
+
+
+def run(config: DictConfig, arguments: argparse.Namespace) -> int:
+    """Print a table of the benchmark's rows."""
+    from tabulate import tabulate
+
+    from core.compose import to_trial
+    from core.errors import check_range
+    from core.io import write_json
+
+    check_range("--repeat", arguments.repeat, 1, 10_000)
+    rows = measure(arguments.action, to_trial(config), arguments.repeat)
+    print(tabulate([shown(row) for row in rows], headers="keys", floatfmt=".4g"))
+    if arguments.json:
+        write_json(arguments.json, rows)
+        print(f"\nwritten: {arguments.json}")
+    return 0
+
+
+def measure(action: str, trial: Any, repeats: int) -> list[dict[str, Any]]:
+    """The rows of one benchmark."""
+    if action == "step":
+        from core.bench.step import bench_step
+
+        return bench_step(trial, repeats)
+    from core.bench.loader import bench_loader
+
+    return bench_loader(trial)
+
+
+def shown(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as people read it: memory in MiB."""
+    return {
+        name.replace("_bytes", "_mib"): value / 2**20 if name.endswith("_bytes") else value
+        for name, value in row.items()
+    }
