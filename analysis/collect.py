@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.plan import DeclaredCell, DeclaredPlan, DeclaredTrial
 from analysis.scores import TrialScores, UnlikeStudiesError, read_scores
 from analysis.statistics import TestStudies
 from core.errors import DataError, UserError
 from core.results import PREDICTIONS, RESULT, Result, read_result
+from sweeps.declared import DeclaredCell, DeclaredPlan, DeclaredTrial
 from sweeps.folders import trial_folder
 from sweeps.status import read_status
 

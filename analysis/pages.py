@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from analysis.collect import Hole
-from analysis.plan import DeclaredPlan
 from analysis.plots.base import Drawn, sample_text
 from analysis.summary import Summary
 from analysis.tables import LATEX, MARKDOWN, escape_markdown, grid, label_grid, markdown, marks_text
+from sweeps.declared import DeclaredPlan
 
 
 @dataclass(frozen=True)

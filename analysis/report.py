@@ -8,7 +8,6 @@ from pathlib import Path
 
 from analysis.collect import ResultReader, collect
 from analysis.pages import ablation_page, index_page
-from analysis.plan import choose, declared_names, read_plan
 from analysis.plots import base, overview
 from analysis.plots.base import Drawn
 from analysis.statistics import BootstrapConfig
@@ -16,6 +15,7 @@ from analysis.summary import Bootstrap, Summary, summarise, with_references
 from analysis.tables import console, label_csv, label_latex, main_csv, main_latex
 from core.io import atomic_path, write_text
 from core.progress import Progress
+from sweeps.declared import choose, declared_names, read_plan
 
 BASELINES, PAIRING = "baselines", "pairing"
 INDEX, REPORT = "index.md", "report.md"

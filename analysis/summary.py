@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.collect import Collected, MetricName
-from analysis.plan import DeclaredCell
 from analysis.scores import ScoreKey
 from analysis.statistics import (
     BootstrapConfig,
@@ -21,6 +20,7 @@ from analysis.statistics import (
     estimate,
     mark_best,
 )
+from sweeps.declared import DeclaredCell
 
 USUAL_FRACTIONS = (0.01, 0.1, 1.0)
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.plan import DeclaredCell
 from analysis.summary import Row, Summary
 from core.errors import ConfigError, did_you_mean
 from core.io import atomic_path
+from sweeps.declared import DeclaredCell
 
 # Okabe and Ito's colours, safe for the colour-blind, then three of Tol's muted set. One method, one colour, everywhere.
 METHOD_COLOURS = {
@@ -169,7 +169,7 @@ def shades(hexadecimal: str, count: int) -> list[str]:
     red, green, blue = (int(hexadecimal[i : i + 2], 16) / 255 for i in (1, 3, 5))
     hue, _, strength = colorsys.rgb_to_hls(red, green, blue)
     levels = [0.66 - 0.46 * i / max(1, count - 1) for i in range(count)] if count > 1 else [0.35]
-    tones = [colorsys.hls_to_rgb(hue, level, min(strength, 0.75)) for level in levels]
+    tones = [colorsys.hls_to_rgb(hue, level, min(strength, 0.65)) for level in levels]
     return ["#" + "".join(f"{round(255 * part):02x}" for part in tone) for tone in tones]
 
 

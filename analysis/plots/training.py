@@ -7,9 +7,11 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from analysis.plots.base import Drawn, colour, footer, label_right, new_figure, plain_axes, row_title, shades, title_of
+from analysis.plots.base import Drawn, colour, footer, new_figure, plain_axes, row_title, shades, title_of
 from analysis.summary import Row, Summary
 from analysis.tables import label_rows
+
+MAX_ROWS = 6
 
 Curve = Mapping[int, float]
 
@@ -17,26 +19,25 @@ Curve = Mapping[int, float]
 def draw(summary: Summary) -> Drawn | None:
     """Mean over seeds of the training loss, the range of the seeds as a band; None without telemetry."""
     panels_of: dict[str, list[tuple[Row, list[Curve]]]] = {}
-    for row in label_rows(summary):
+    for row in label_rows(summary, MAX_ROWS):
         curves = row_curves(summary, row)
         if curves:
             panels_of.setdefault(row.cell.method, []).append((row, curves))
     if not panels_of:
         return None
-    figure, panels = new_figure(1.85 * len(panels_of) + 1.3, 2.6, 1, len(panels_of))
+    figure, panels = new_figure(max(3.2, 1.95 * len(panels_of)), 2.5, 1, len(panels_of))
     for panel, (method, rows) in zip(panels[0], panels_of.items(), strict=True):
         tones = shades(colour(rows[0][0].cell), len(rows)) if len(rows) > 1 else [colour(rows[0][0].cell)]
-        labels = []
         for (row, curves), tone in zip(rows, tones, strict=True):
             steps, mean, low, high = over_seeds(curves)
             panel.fill_between(steps, low, high, color=tone, alpha=0.2, lw=0)
-            panel.plot(steps, mean, color=tone, lw=1.4)
-            labels.append((mean[-1], row_title(row), tone))
+            panel.plot(steps, mean, color=tone, lw=1.4, label=row_title(row))
         panel.set_title(title_of(method))
         panel.set_xlabel("Optimiser step")
         plain_axes(panel)
         if len(rows) > 1:
-            label_right(panel, labels, 6.5)
+            # A loss falls: the upper right corner is the free one, and ends too close together for direct labels.
+            panel.legend(loc="upper right", fontsize=6.5, handlelength=1.4, borderaxespad=0.1)
     panels[0][0].set_ylabel("Training loss")
     note = "lines: mean over seeds; bands: range of the seeds; losses of two methods do not compare"
     footer(figure, note)

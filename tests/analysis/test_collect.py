@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from analysis.collect import Collected, ResultReader, collect
-from analysis.plan import choose, read_plan
 from analysis.scores import read_scores
 from core.compose import compose, to_trial
 from core.data.store import StudyStore, StudyTable
@@ -19,6 +18,7 @@ from core.errors import DataError, UserError
 from core.evaluation.base import Evaluated
 from core.io import read_json, write_json
 from core.results import write_result
+from sweeps.declared import choose, read_plan
 from sweeps.status import Status, write_status
 from tests.analysis.factory import KEY, MadeCell, World, make_ablation, measure, predict, write_trial
 

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from analysis.collect import ResultReader, collect
-from analysis.plan import read_plan
 from analysis.plots import base, gallery, overview
 from analysis.plots.curve import positions
 from analysis.plots.training import over_seeds, read_curve
@@ -22,6 +21,7 @@ from analysis.report import ReportSummary, write_reports
 from analysis.statistics import BootstrapConfig
 from analysis.summary import Bootstrap, Summary, summarise
 from core.errors import UserError
+from sweeps.declared import read_plan
 from tests.analysis.factory import KEY, MadeCell, World, baselines, make_ablation, trial_id, write_trial
 from viewpair.cli import main
 

@@ -11,7 +11,6 @@ import pytest
 
 from analysis.collect import ResultReader, collect
 from analysis.pages import ablation_page
-from analysis.plan import read_plan
 from analysis.statistics import BootstrapConfig
 from analysis.summary import Bootstrap, Summary, summarise, with_references
 from analysis.tables import (
@@ -27,6 +26,7 @@ from analysis.tables import (
     markdown,
 )
 from core.errors import UserError
+from sweeps.declared import read_plan
 from tests.analysis.factory import FRACTIONS, KEY, MadeCell, World, baselines, make_ablation, measure
 
 SMALL = World(patients=40)

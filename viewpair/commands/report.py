@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig
 
 LINE = "write tables and figures from the results on disk; prints the main table"
 PRIMARY = "sweep"
@@ -30,7 +30,7 @@ def run(config: DictConfig, arguments: argparse.Namespace) -> int:
 
 def names(config: DictConfig) -> list[str] | None:
     """The ablations asked for; None = all."""
-    chosen = config.ablation if isinstance(config.ablation, str | None) else OmegaConf.to_container(config.ablation)
+    chosen = config.ablation
     if chosen is None or chosen == "all":
         return None
-    return [str(name) for name in chosen] if isinstance(chosen, list) else [chosen]
+    return [str(name) for name in chosen] if isinstance(chosen, ListConfig) else [str(chosen)]
