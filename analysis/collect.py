@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.resample import TestStudies
 from analysis.scores import TrialScores, UnlikeStudiesError, read_scores
-from analysis.statistics import TestStudies
 from core.errors import DataError, UserError
 from core.results import PREDICTIONS, RESULT, Result, read_result
 from sweeps.declared import DeclaredCell, DeclaredPlan, DeclaredTrial

@@ -10,7 +10,7 @@ from analysis.collect import ResultReader, collect
 from analysis.pages import ablation_page, index_page
 from analysis.plots import base, overview
 from analysis.plots.base import Drawn
-from analysis.statistics import BootstrapConfig
+from analysis.resample import BootstrapConfig
 from analysis.summary import Bootstrap, Summary, summarise, with_references
 from analysis.tables import console, label_csv, label_latex, main_csv, main_latex
 from core.io import atomic_path, write_text

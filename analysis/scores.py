@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.statistics import Doubles, TestStudies
+from analysis.resample import Doubles, TestStudies
 
 ScoreKey = tuple[str, float]
 TrialScores = dict[ScoreKey, Doubles]

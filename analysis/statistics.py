@@ -1,7 +1,7 @@
-"""Macro AUROC with its uncertainty: a hierarchical bootstrap over seeds and patients.
+"""Means with their uncertainty: a hierarchical bootstrap over seeds and patients.
 
-All studies of a patient are resampled together, and every row of a table is resampled with the same patients
-and the same seeds, so that the difference of two rows is a paired bootstrap at no further cost.
+Every row of a table is resampled with the same patients and the same seeds, so that the difference of two rows is
+a paired bootstrap at no further cost.
 """
 
 from __future__ import annotations
@@ -10,69 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from core.data.types import Ints, Strings
-from core.errors import check_range
-
-Doubles = NDArray[np.float64]
-Singles = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class BootstrapConfig:
-    """resamples: number of bootstrap resamples. seed: of their random numbers. level: of the interval.
-
-    Raises ConfigError for fewer than 100 resamples, whose percentiles would say nothing.
-    """
-
-    resamples: int = 2000
-    seed: int = 0
-    level: float = 0.95
-
-    def __post_init__(self) -> None:
-        check_range("resamples", self.resamples, 100, 1_000_000)
-        check_range("level", self.level, 0, 1, open_low=True, open_high=True)
-
-
-@dataclass(frozen=True, eq=False)
-class TestStudies:
-    """The studies that every row of a table is measured on, all studies of a patient side by side.
-
-    study_ids: [S] str. patient: [S] int64, ascending codes 0 .. P-1. labels: L names.
-    truth: [S, L] float64: 1, 0, NaN where the label policy leaves the study out.
-    """
-
-    __test__ = False  # pytest would take the name for a test's
-
-    study_ids: Strings
-    patient: Ints
-    labels: tuple[str, ...]
-    truth: Doubles
-
-    @property
-    def n_studies(self) -> int:
-        """Number of studies S."""
-        return len(self.study_ids)
-
-    @property
-    def n_patients(self) -> int:
-        """Number of patients P."""
-        return int(self.patient[-1]) + 1 if len(self.patient) else 0
-
-    def counts(self, label: int) -> tuple[int, int]:
-        """Studies where a label is known, and those of them where it is positive."""
-        truth = self.truth[:, label]
-        return int(np.isfinite(truth).sum()), int((truth == 1).sum())
-
-    def same_as(self, other: TestStudies) -> bool:
-        """Whether both are the same studies of the same patients with the same true labels."""
-        return (
-            self.labels == other.labels
-            and np.array_equal(self.study_ids, other.study_ids)
-            and np.array_equal(self.patient, other.patient)
-            and np.array_equal(self.truth, other.truth, equal_nan=True)
-        )
+from analysis.resample import BootstrapConfig, Doubles
 
 
 @dataclass(frozen=True)
@@ -88,13 +27,6 @@ class Estimate:
     covers: str = ""
 
 
-def patient_weights(n_patients: int, config: BootstrapConfig) -> Singles:
-    """How often each patient is in each resample: [P, 1 + resamples]; column 0 is the sample itself (ones)."""
-    rng = np.random.default_rng([0xB007, config.seed])
-    drawn = rng.multinomial(n_patients, np.full(n_patients, 1 / n_patients), size=config.resamples)
-    return np.ascontiguousarray(np.concatenate([np.ones((1, n_patients)), drawn]).T, dtype=np.float32)
-
-
 def seed_weights(seeds: tuple[int, ...], config: BootstrapConfig) -> Doubles:
     """Share of each seed in each resample: [1 + resamples, n]; row 0 is the plain mean; rows sum to 1.
 
@@ -108,111 +40,6 @@ def seed_weights(seeds: tuple[int, ...], config: BootstrapConfig) -> Doubles:
     rng = np.random.default_rng([0x5EED, config.seed, *seeds])
     drawn = rng.multinomial(n, plain, size=config.resamples) / n
     return np.concatenate([plain[None], plain + np.sqrt(n / (n - 1)) * (drawn - plain)])
-
-
-def ranked_right(scores: Doubles, share: Doubles, positive: Ints, negative: Ints) -> Singles:
-    """[positives, negatives] float32: share of the draws that rank the positive above; a tie counts half."""
-    right = np.full((len(positive), len(negative)), 0.5, dtype=np.float32)
-    for row, part in zip(scores, share, strict=True):
-        rank = np.unique(row, return_inverse=True)[1].astype(np.int32)
-        right += np.float32(0.5 * part) * np.sign(rank[positive, None] - rank[None, negative])
-    return right
-
-
-class LabelResampler:
-    """Resamples the AUROC of one label, whatever the scores.
-
-    AUROC is the share of (positive, negative) pairs ranked right, a tie counting half. A resample only weighs
-    the pairs by its patients' counts, so draws are averaged first, pairs are summed per pair of patients, and
-    all resamples are one matrix product. For a few thousand studies this beats a weighted cumulative sum
-    over sorted scores for every draw, and it is as exact.
-    """
-
-    def __init__(self, truth: Doubles, patient: Ints, weights: Singles) -> None:
-        """truth: [S] 1, 0 or NaN (left out). patient: [S] ascending. weights: [P, R] counts of each patient."""
-        self.positive, self.negative = np.flatnonzero(truth == 1), np.flatnonzero(truth == 0)
-        ups, self._up_start, up_count = _runs(patient[self.positive])
-        downs, self._down_start, down_count = _runs(patient[self.negative])
-        self._up, self._down = weights[ups], weights[downs]
-        self._pairs = (up_count @ self._up).astype(np.float64) * (down_count @ self._down)
-
-    @property
-    def is_defined(self) -> bool:
-        """Whether the test studies hold both classes."""
-        return len(self.positive) > 0 and len(self.negative) > 0
-
-    def auroc(self, scores: Doubles, share: Doubles) -> Doubles:
-        """AUROC in every resample, averaged over draws: [R] float64, NaN where a resample holds one class.
-
-        scores: [D, S], a row per draw. share: [D], weight of each draw, sum 1. Needs `is_defined`.
-        """
-        right = ranked_right(scores, share, self.positive, self.negative)
-        right = np.add.reduceat(np.add.reduceat(right, self._up_start, axis=0), self._down_start, axis=1)
-        counted = np.einsum("qr,qr->r", right.T @ self._up, self._down).astype(np.float64)
-        nothing = np.full(len(counted), np.nan)
-        resampled: Doubles = np.divide(counted, self._pairs, out=nothing, where=self._pairs > 0)
-        return resampled
-
-
-def _runs(codes: Ints) -> tuple[Ints, Ints, Singles]:
-    # Values, first places and lengths of the runs of ascending codes.
-    values, start, count = np.unique(codes, return_index=True, return_counts=True)
-    return values, start, count.astype(np.float32)
-
-
-@dataclass(frozen=True)
-class LabelResamples:
-    """AUROC of every label in every resample, for one seed.
-
-    values: [R, L], NaN where undefined. weight: [L], of each label in the macro average; 0 = never defined.
-    """
-
-    values: Doubles
-    weight: Doubles
-
-    @property
-    def macro(self) -> Doubles:
-        """Macro AUROC in every resample, [R]: mean over the labels that are defined there."""
-        known = np.isfinite(self.values) * self.weight
-        total = known.sum(axis=1)
-        summed = np.where(known > 0, self.values, 0.0) * known
-        macro: Doubles = np.divide(summed.sum(axis=1), total, out=np.full(len(total), np.nan), where=total > 0)
-        return macro
-
-
-class Resampler:
-    """Resamples the patients of a set of test studies: the same resamples for every trial."""
-
-    def __init__(self, studies: TestStudies, config: BootstrapConfig) -> None:
-        self.studies, self.config = studies, config
-        weights = patient_weights(studies.n_patients, config)
-        self._labels = [LabelResampler(truth, studies.patient, weights) for truth in studies.truth.T]
-
-    def labels(self, scores: Doubles) -> LabelResamples:
-        """AUROC of every label in every resample, averaged over draws.
-
-        scores: [D, S, L] probabilities; NaN where a draw gives none for the label (its training labels had one
-        class). Such a (draw, label) is left out, as is a label of which the test studies have one class, so that
-        row 0 of `.macro` is the mean over draws of each draw's macro AUROC.
-        """
-        share = self._shares(scores)
-        weight = share.sum(axis=0)
-        values = np.full((1 + self.config.resamples, len(weight)), np.nan)
-        for label in np.flatnonzero(weight):
-            used = share[:, label] > 0
-            part = share[used, label] / weight[label]
-            values[:, label] = self._labels[label].auroc(scores[used, :, label], part)
-        return LabelResamples(values, weight)
-
-    def _shares(self, scores: Doubles) -> Doubles:
-        # [D, L]: each draw's macro is a mean over its labels, and the draws that have any count alike.
-        two_classes = np.array([label.is_defined for label in self._labels])
-        predicted = (np.isfinite(scores) | np.isnan(self.studies.truth)).all(axis=1)
-        defined = np.logical_and(predicted, two_classes)
-        in_draw = defined.sum(axis=1, keepdims=True)
-        draws = max(1, int((in_draw > 0).sum()))
-        share: Doubles = np.divide(defined, in_draw * draws, out=np.zeros(defined.shape), where=in_draw > 0)
-        return share
 
 
 @dataclass(frozen=True)

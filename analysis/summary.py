@@ -9,17 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.collect import Collected, MetricName
+from analysis.resample import BootstrapConfig, LabelResamples, Resampler, TestStudies
 from analysis.scores import ScoreKey
-from analysis.statistics import (
-    BootstrapConfig,
-    Estimate,
-    LabelResamples,
-    Resampler,
-    SeedResamples,
-    TestStudies,
-    estimate,
-    mark_best,
-)
+from analysis.statistics import Estimate, SeedResamples, estimate, mark_best
 from sweeps.declared import DeclaredCell
 
 USUAL_FRACTIONS = (0.01, 0.1, 1.0)

@@ -18,7 +18,7 @@ from analysis.plots import base, gallery, overview
 from analysis.plots.curve import positions
 from analysis.plots.training import over_seeds, read_curve
 from analysis.report import ReportSummary, write_reports
-from analysis.statistics import BootstrapConfig
+from analysis.resample import BootstrapConfig
 from analysis.summary import Bootstrap, Summary, summarise
 from core.errors import UserError
 from sweeps.declared import read_plan
@@ -215,6 +215,6 @@ def test_the_verb_prints_the_table_and_the_path(root: Path, capsys: pytest.Captu
 def test_the_verb_says_what_to_run_first(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", f"paths.root={root}"]) == 2
     told = capsys.readouterr()
-    assert "nothing to report" in told.err
+    assert "nothing was swept" in told.err
     assert "viewpair sweep" in told.err
     assert "Traceback" not in told.err

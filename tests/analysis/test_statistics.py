@@ -9,17 +9,8 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from analysis.statistics import (
-    BootstrapConfig,
-    Resampler,
-    SeedResamples,
-    TestStudies,
-    estimate,
-    mark_best,
-    paired_difference,
-    patient_weights,
-    seed_weights,
-)
+from analysis.resample import BootstrapConfig, Resampler, TestStudies, patient_weights
+from analysis.statistics import SeedResamples, estimate, mark_best, paired_difference, seed_weights
 from core.errors import ConfigError
 from core.evaluation.metrics import label_metrics
 

@@ -11,7 +11,7 @@ import pytest
 
 from analysis.collect import ResultReader, collect
 from analysis.pages import ablation_page
-from analysis.statistics import BootstrapConfig
+from analysis.resample import BootstrapConfig
 from analysis.summary import Bootstrap, Summary, summarise, with_references
 from analysis.tables import (
     MARKDOWN,

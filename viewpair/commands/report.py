@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(config: DictConfig, arguments: argparse.Namespace) -> int:
     """Report the ablations that `ablation=` names; all that have a plan when it is not given."""
     from analysis.report import write_reports
-    from analysis.statistics import BootstrapConfig
+    from analysis.resample import BootstrapConfig
 
     summary = write_reports(Path(config.paths.root), names(config), BootstrapConfig(arguments.resamples))
     print(summary.main_table)
