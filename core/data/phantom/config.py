@@ -34,9 +34,7 @@ class PhantomConfig(DataConfig):
     patients: int = setting(1000, "patients")
     seed: int = setting(0, "seed of every patient, disease and film")
     studies_per_patient: float = setting(1.5, "mean number of studies of a patient (at least 1)")
-    prevalence: dict[str, float] = setting(
-        PREVALENCE, "share of studies with each finding; one left out keeps its default"
-    )
+    prevalence: dict[str, float] = setting(PREVALENCE, "share of studies with each finding; one left out: its default")
     cooccurrence: float = setting(0.5, "how strongly findings come together (0 = independent)")
     persistence: float = setting(0.7, "correlation of a patient's disease from one study to the next")
     severity: list[float] = setting([0.1, 1.0], "least and greatest severity: 0 = at the edge of being seen, 1 = gross")
@@ -48,7 +46,7 @@ class PhantomConfig(DataConfig):
     blank_share: float = setting(0.3, "share of absent findings that the report does not mention")
     film_size: int = setting(0, "side of a film, px; 0 = data.size")
     dose: float = setting(40000.0, "quanta / mm^2 in the open beam; less = more noise")
-    scatter: float = setting(0.4, "scattered rays / primary rays")
+    scatter: float = setting(0.6, "scattered rays / primary rays")
     sites: list[str] = setting([site.name for site in SITES], "hospitals, by patient in even shares")
     processes: int = setting(0, "processes that render, 0 = one a core; changes no byte of the data")
 

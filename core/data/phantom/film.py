@@ -14,7 +14,8 @@ from core.data.phantom.sites import Site
 FIELD = 356.0  # mm across the film, in the plane through the chest's middle
 SCATTER_WIDTH = 34.0  # mm, spread of scattered rays
 LOG_SPAN = 6.6  # film's range of log exposure
-OPEN_BEAM, MIDDLE_SHARE = 0.3, 45  # log exposure of bare film, and the percentile that finds the lungs
+OPEN_BEAM, FIELD_EDGE = 0.3, 0.18  # log exposure of bare film; share of the film left out on each side
+MIDDLE_SHARE = 40  # percentile of log exposure that finds the lungs
 STEEPNESS = 9.0
 COARSE = 32  # px, grid on which broad blurs are computed
 
@@ -90,9 +91,10 @@ class Exposure:
 
 
 def expose(total: Array, pitch: float, scatter: float) -> Exposure:
-    """Beer-Lambert's law, and scatter: a blurred share of the primary, which fills dark places most."""
+    """Beer-Lambert's law, and scatter: a blurred share of the beam where a body is in it, which fills dark places most."""
     primary = np.exp(-total)
-    return Exposure(primary, scatter * blur(primary, SCATTER_WIDTH, pitch), pitch)
+    source = primary * (1 - primary)  # bare film scatters nothing, and what little passes dense parts scatters little
+    return Exposure(primary, scatter * blur(source, SCATTER_WIDTH, pitch), pitch)
 
 
 def noisy(exposure: Exposure, dose: float, rng: np.random.Generator) -> Array:
@@ -101,9 +103,15 @@ def noisy(exposure: Exposure, dose: float, rng: np.random.Generator) -> Array:
     return np.asarray((rng.poisson(quanta * (exposure.primary + exposure.scattered)) + 0.5) / quanta)
 
 
+def exposed_field(image: Array) -> Array:
+    """The middle of a film, where the lungs are, by which a site sets curve and window: [M]."""
+    edge = round(FIELD_EDGE * len(image))
+    return image[edge : len(image) - edge, edge : len(image) - edge].ravel()
+
+
 def film_middle(exposure: Exposure) -> float:
-    """The log exposure about which a site's processing turns its curve: low in the film's range, where lungs are."""
-    log = -np.log(exposure.primary + exposure.scattered)
+    """The film value about which a site's processing turns its curve."""
+    log = -np.log(exposed_field(exposure.primary + exposure.scattered))
     return float(np.percentile(log[log > OPEN_BEAM], MIDDLE_SHARE)) / LOG_SPAN
 
 

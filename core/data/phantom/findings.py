@@ -70,13 +70,14 @@ def _low(chest: Chest, side: str, points: Array) -> Array:
 
 
 def _hidden(chest: Chest, side: str, points: Array) -> Array:
-    x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
-    top = dome_tops(chest.body, chest.structure)[side]
-    recess = (y < -45) & (z < top - 14)
-    heart = (x < 52 * chest.body.width) & (y < -28) & (z > top) & (z < -18)
-    return np.asarray(recess | (heart & (side == "left")))
+    y, z = points[:, 1], points[:, 2]
+    recess = (y < -45) & (z < dome_tops(chest.body, chest.structure)[side] - 14)
+    before = points * [1.15, 0, 1] + [0, HEART_DEPTH, 0]  # well inside the heart's shadow
+    behind_heart = (y < -28) & (y > -60) & chest.organs.pick("heart").contains(before).any(0)
+    return np.asarray(recess | (behind_heart & (side == "left")))
 
 
+HEART_DEPTH = 22.0  # mm, of the heart's middle in front of the chest's
 ZONES: dict[str, Callable[[Chest, str, Array], Array]] = {
     "anywhere": _anywhere,
     "low": _low,
@@ -154,11 +155,11 @@ def _edema(chest: Chest, s: float) -> Effect:
         hilum = HILUM[side] + [SIGN[side] * 12, 0, -8]
         near = ellipsoids([hilum], [[34 + 16 * s, 46 + 12 * s, 54 + 20 * s]])
         far = ellipsoids([hilum + [SIGN[side] * 12, 0, -10]], [[66, 82, 112]])
-        layers += [Layer(side, near, 0.05 + 0.22 * s), Layer(side, far, 0.03 + 0.10 * s)]
+        layers += [Layer(side, near, 0.03 + 0.22 * s), Layer(side, far, 0.01 + 0.09 * s)]
         tree = chest.tree[side]
         full = (tree.radii > 1.4) & (tree.ends[:, 2] > -30)
-        swollen = segments(tree.starts[full], tree.ends[full], tree.radii[full] * (1.3 + 0.5 * s))
-        parts.append(parts_of(swollen, MU_BLOOD * 0.5))
+        swollen = segments(tree.starts[full], tree.ends[full], tree.radii[full] * (1.15 + 0.45 * s))
+        parts.append(parts_of(swollen, MU_BLOOD * 0.45 * s))
         walls = lung_points(chest.body, chest.organs, side, rng, 600)
         walls = walls[(walls[:, 2] < -50) & (np.abs(walls[:, 0]) > 92 * chest.body.width)][:7]
         if len(walls):  # Kerley B lines: septa that end on the pleura
@@ -209,13 +210,13 @@ def _fracture(chest: Chest, s: float) -> Effect:
 
 def _cardiomegaly(chest: Chest, s: float) -> Effect:
     without = chest.structure
-    chest.structure = replace(without, heart=1.07 + 0.27 * s)
+    chest.structure = replace(without, heart=1.06 + 0.28 * s)
     return Effect("Cardiomegaly", s, "", without=without)
 
 
 def _mediastinum(chest: Chest, s: float) -> Effect:
     without = chest.structure
-    chest.structure = replace(without, mediastinum=1.14 + 0.46 * s, knob=1.05 + 0.3 * s)
+    chest.structure = replace(without, mediastinum=1.12 + 0.46 * s, knob=1.04 + 0.3 * s)
     return Effect("Enlarged Cardiomediastinum", s, "", without=without)
 
 

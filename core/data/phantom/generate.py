@@ -10,6 +10,7 @@ import platform
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from core.data.phantom.tables import split_patients, write_tables
 from core.errors import DataError
 from core.io import canonical_hash, read_json, write_json
 from core.progress import Progress
+from core.workers import cores, die_with_parent
 
 VERSION = 1  # of the phantom's code: raised whenever the same settings would give other bytes
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
@@ -57,9 +59,8 @@ def generate(config: PhantomConfig, folder: Path) -> None:
             progress.advance()
     subjects = [subject_id(config.seed, n) for n in range(config.patients)]
     rows = [read_json(folder / "masks" / patient_folder(s) / "rows.json") for s in subjects]
-    write_tables(
-        folder, rows, split_patients(subjects, config.split_seed, config.validate_fraction, config.test_fraction)
-    )
+    splits = split_patients(subjects, config.split_seed, config.validate_fraction, config.test_fraction)
+    write_tables(folder, rows, splits)
     shutil.rmtree(folder / PARTIAL, ignore_errors=True)
     write_json(folder / DONE, settings)
 
@@ -69,17 +70,27 @@ def _files(config: PhantomConfig, folder: Path, number: int) -> Path:
 
 
 def _render_all(config: PhantomConfig, folder: Path, numbers: list[int]) -> Iterator[None]:
-    processes = min(config.processes or len(os.sched_getaffinity(0)), max(1, len(numbers)))
+    processes = min(config.processes or cores(), max(1, len(numbers)))
     work = partial(complete_patient, config, folder)
     if processes == 1:
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(1):
-            yield from map(work, numbers)
+            for number in numbers:
+                yield work(number)
         return
-    context = multiprocessing.get_context("spawn")
+    # Not fork: threads of the caller would not survive it.
+    context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(processes, mp_context=context, initializer=_settle) as pool:
-        yield from pool.map(work, numbers, chunksize=4)
+        try:
+            yield from pool.map(work, numbers, chunksize=4)
+        except BrokenProcessPool as error:
+            raise DataError(
+                "a process that renders the phantom died, perhaps for want of memory",
+                "run again: finished patients are kept; fewer data.processes need less memory",
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _settle() -> None:
@@ -90,6 +101,7 @@ def _settle() -> None:
     """
     from threadpoolctl import threadpool_limits
 
+    die_with_parent()
     threadpool_limits(1)
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt
@@ -98,7 +110,10 @@ def _settle() -> None:
 
 
 def complete_patient(config: PhantomConfig, folder: Path, number: int) -> None:
-    """Render one patient beside the data set, then move it in; its folder below files/ comes last and means complete."""
+    """Render one patient beside the data set, then move it in.
+
+    The patient's folder below files/ comes last and means that all is there.
+    """
     name = patient_folder(subject_id(config.seed, number))
     partial_folder = folder / PARTIAL / f"{os.getpid()}-{number}"
     shutil.rmtree(partial_folder, ignore_errors=True)

@@ -184,8 +184,9 @@ def _add_lung(
                 filled = cavity.filled(low, high, layer.solids)
                 found[row, hit] += (MU_SOFT - lung) * layer.fill * reach * filled
         if effect.without is not None:
-            taken = _displaced(scene, side, effect.without, cavity, low, high)
-            found[row, hit] += (MU_SOFT - lung) * reach * taken
+            taken = (MU_SOFT - lung) * reach * _displaced(scene, side, effect.without, cavity, low, high)
+            found[row, hit] += taken
+            total[hit] -= taken  # the organs above have their diseased shape: what findings add is added once, later
 
 
 def _collapse(scene: Scene, side: str, cavity: _Cavity, low: Array, high: Array) -> tuple[Array, Array, Array]:

@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.phantom.effects import Effect
-from core.data.phantom.film import Pose, develop, expose, film_middle, noisy, pose_rays
+from core.data.phantom.film import Pose, develop, expose, exposed_field, film_middle, noisy, pose_rays
 from core.data.phantom.geometry import Array
 from core.data.phantom.projection import Scene, project
 from core.data.phantom.rays import Rays
 from core.data.phantom.sites import Site
 
 LEAST, MOST, SHARE = 0.004, 0.04, 0.2  # a mask holds what changes the line integral by SHARE of the finding's most
+BARE = 0.1  # line integral below which a ray has met no body
 MARKER = ((0.0, 0.0, 3.0, 16.0), (0.0, 13.0, 10.0, 3.0))  # mm: x, y, width, height of the strokes of a lead L
 
 
@@ -52,7 +53,8 @@ def render_film(
     exposure = expose(total, rays.pitch, scatter * site.scatter)
     middle = film_middle(exposure)
     values = develop(noisy(exposure, dose * site.dose, rng), rays.pitch, site, middle)
-    low, high = np.percentile(values[total > 0.1], site.window)
+    low = np.percentile(values[total > BARE], site.window[0])
+    high = np.percentile(exposed_field(values), site.window[1])
     values = _collimate(values, site, rng)
     clean = develop(exposure.primary + exposure.scattered, rays.pitch, site, middle)
     sightings = []
