@@ -49,7 +49,6 @@ TAGS = [
 # what becomes the reason in the quarantine table.
 for library in ("pydicom", "pylibjpeg", "openjpeg", "libjpeg"):
     logging.getLogger(library).setLevel(logging.CRITICAL + 1)
-pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 Values = NDArray[np.float64]
 

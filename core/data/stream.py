@@ -90,7 +90,7 @@ class StreamLoader(Loader):
         """This rank's part of batches start_step to stop_step - 1; one thread reads the stream ahead."""
         with contextlib.closing(self._pictures(start_step)) as stream:
             make, prepare_thread = pinned(lambda step: self.batch(step, self._reader(stream)))
-            ahead = read_ahead(
+            yield from read_ahead(
                 make,
                 start_step,
                 stop_step,
@@ -98,8 +98,6 @@ class StreamLoader(Loader):
                 prefetch=self.config.prefetch,
                 prepare_thread=prepare_thread,
             )
-            with contextlib.closing(ahead):
-                yield from ahead
 
     def _reader(self, stream: Iterator[tuple[int, Bytes]]) -> Callable[[Ints], Bytes]:
         """A reader of image rows that takes the next batch's studies from the stream."""

@@ -113,6 +113,8 @@ from core.data.readers.folder import FolderConfig
 quick = shards.load_pixels
 def slow(*arguments):
     time.sleep(0.02)
+    with open(sys.argv[2] + "/calls", "a") as calls:
+        calls.write(".")
     return quick(*arguments)
 shards.load_pixels = slow
 prepare(FolderConfig(csv=sys.argv[1], size=16, studies_per_shard=8), Path(sys.argv[2]), workers=1)
@@ -144,7 +146,43 @@ def test_two_processes_that_build_the_same_data_set(films: Path, pristine: Path,
     errors = [process.communicate()[1].decode() for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert sum("another process is building" in error for error in errors) == 1
+    assert len((tmp_path / "calls").read_text()) == len(film_rows(30))  # each image was loaded once
     assert digests(tmp_path / "data" / pristine.name) == digests(pristine)
+
+
+ORPHANED = """
+import multiprocessing, os, time
+from concurrent.futures import ProcessPoolExecutor
+from core.data.build import _die_with_parent
+if __name__ == "__main__":
+    context = multiprocessing.get_context("forkserver")
+    pool = ProcessPoolExecutor(1, mp_context=context, initializer=_die_with_parent)
+    print(pool.submit(os.getpid).result(), flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc")
+def test_workers_end_with_the_process_that_started_them() -> None:
+    process = subprocess.Popen(script(ORPHANED), cwd=CHECKOUT, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    worker = int(process.stdout.readline())
+    os.kill(worker, 0)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    deadline = time.monotonic() + 30
+    while alive(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(worker)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits for its parent to notice does not."""
+    try:
+        return "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
 
 
 def write_bad_films(folder: Path, bad: list[int]) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -250,6 +251,30 @@ def test_reasons_and_logs_hold_nothing_of_the_header(
     with caplog.at_level(logging.DEBUG), pytest.raises(UnreadableImageError) as caught:
         read_dicom(path)
     assert secret not in str(caught.value) + caplog.text + "".join(str(w.message) for w in recwarn)
+
+
+def test_only_the_tags_that_the_picture_needs_are_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: set[str] = set()
+    real = pydicom.dcmread
+
+    def spy(*arguments: Any, **settings: Any) -> Any:
+        dataset = real(*arguments, **settings)
+        seen.update(element.keyword for element in dataset)
+        return dataset
+
+    monkeypatch.setattr(pydicom, "dcmread", spy)
+    read(film(RAMP, PatientBirthDate="19700101", StudyDate="20200101"), tmp_path)
+    assert "PixelData" in seen
+    assert not seen & {"PatientName", "PatientID", "PatientBirthDate", "StudyDate", "SOPInstanceUID"}
+
+
+def test_a_missing_decoder_is_named_with_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = film(np.zeros((64, 64), dtype=int))
+    dataset.compress(JPEG2000Lossless)
+    path = save(dataset, tmp_path / "film.dcm")
+    monkeypatch.setattr("core.data.dicom.get_decoder", lambda _: SimpleNamespace(is_available=False))
+    with pytest.raises(UnreadableImageError, match=r"no decoder for JPEG 2000 .*viewpair\[jpeg\]"):
+        read_dicom(path)
 
 
 def test_the_real_film_is_the_same_raw_and_compressed(shared_data: Path) -> None:

@@ -98,6 +98,8 @@ def test_batches_depend_on_seed_epoch_and_step_alone() -> None:
     for start in (1, last // 2, last - 1):
         assert all(map(equal, plain[start:], loader(table, workers=2).batches(start, last)))
     assert not equal(plain[0], next(iter(loader(table, seed=6).batches(0, 1))))
+    draws = [loader(table).pairs(epoch).images for epoch in range(2)]
+    assert not np.array_equal(*draws)
     per_epoch = last // 3
     assert plain[0].index.tolist() != plain[per_epoch].index.tolist()
 
@@ -203,6 +205,12 @@ def test_reading_ahead_overlaps_slow_reads() -> None:
         return step
 
     assert list(read_ahead(make, 0, 6, workers=3, prefetch=3)) == list(range(6))
+
+
+def test_only_the_last_two_draws_are_held_in_memory() -> None:
+    batches = loader(random_table(9), workers=2)
+    list(batches.batches(0, 6 * batches.steps_per_epoch))
+    assert len(batches._epochs) <= 2
 
 
 def test_counts_are_by_kind() -> None:

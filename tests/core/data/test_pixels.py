@@ -53,6 +53,8 @@ def test_policies_on_a_tall_film() -> None:
     assert (padded[:, 15:] == 0).all()
     np.testing.assert_allclose(padded[2, 5:15], 0.5, atol=1e-6)
     np.testing.assert_array_equal(cropped, film[10:30])
+    np.testing.assert_allclose(square(film.T, 20, "pad"), padded.T, atol=1e-6)
+    np.testing.assert_array_equal(square(film.T, 20, "crop"), cropped.T)
     np.testing.assert_allclose(stretched[2], 0.5, atol=1e-6)
     np.testing.assert_allclose(stretched[10, [2, 17]], [0, 1], atol=1e-6)
 
