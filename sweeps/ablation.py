@@ -66,7 +66,8 @@ def names_of(chosen: Any, folder: Path = ABLATIONS) -> list[str]:
     for name in names:
         if name not in known and not Path(name).is_file():
             raise ConfigError(f"ablation={name} does not exist in {folder}", did_you_mean(name, [*known, "all"]))
-    require(len(set(names)) == len(names), f"ablation={names} names one twice", "name each once")
+    stems = [Path(name).stem for name in names]
+    require(len(set(stems)) == len(stems), f"ablation={names} names one twice", "name each once")
     return names
 
 

@@ -22,6 +22,8 @@ SCHEMA = 1
 PLAN = "plan.json"
 # keys of a sweep that are none of a trial's
 SWEEP_KEYS = ("ablation", "launcher", "seeds")
+# keys that change no result: the same plan on another machine is the same file
+MACHINE_KEYS = ("paths", "runtime")
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Plan:
             "claims": list(self.ablation.claims),
             "seeds": list(self.seeds),
             "evaluation_key": self.evaluation_key,
-            "overrides": list(self.overrides),
+            "overrides": [o for o in self.overrides if _key(o).split(".")[0] not in MACHINE_KEYS],
             "cells": [_plain_cell(cell) for cell in self.cells],
         }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.config import setting
-from core.errors import BusyError, check_range
+from core.errors import BusyError, UserError, check_range
 from sweeps.folders import trial_folder
 from sweeps.launchers.base import LAUNCHERS, LauncherConfig, Order
 from sweeps.lease import hold
@@ -86,7 +86,7 @@ class LocalRun:
         for position, slot in enumerate(self._slots):
             if slot.job is None or not slot.job.done():
                 continue
-            self._bury(slot.worker)
+            self._bury(slot)
             left = len(self._order.queue) > 0
             self._slots[position] = self._start(position) if left else _Slot(None, "")
         return any(slot.job is not None for slot in self._slots)
@@ -124,9 +124,13 @@ class LocalRun:
             variables[GPUS] = os.environ["CUDA_VISIBLE_DEVICES"]
         return variables
 
-    def _bury(self, worker: str) -> None:
-        """Mark the trial that a dead worker was running as failed."""
-        for trial in self._order.queue.taken_by(worker):
+    def _bury(self, slot: _Slot) -> None:
+        """Mark the trial that a dead worker was running as failed. Raises UserError when it never got to one."""
+        trials = self._order.queue.taken_by(slot.worker)
+        if not trials and len(self._order.queue):
+            # the next one would do no better
+            raise UserError("a worker ended before it took a trial", f"its log says why: {slot.job.paths.stdout}")
+        for trial in trials:
             folder = trial_folder(self._order.root, trial)
             status = read_status(folder)
             if status is not None and status.state != "running":

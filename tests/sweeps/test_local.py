@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from core.errors import UserError
 from sweeps.folders import trial_folder
 from sweeps.launchers.local import Local, LocalConfig, cores
 from sweeps.lease import owner
@@ -152,6 +153,21 @@ def test_ctrl_c_stops_the_workers_in_order(
     assert sorted(states) == ["interrupted", "interrupted", "pending", "pending"]
     released = list((tmp_path / "trials").glob("*/lease/*/released.json"))
     assert len(released) == 2
+
+
+def test_workers_that_cannot_start_end_the_sweep_with_their_log(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # importable here, but not in the workers
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "only_here.py").write_text("def compute(config, root, report): ...")
+    monkeypatch.syspath_prepend(tmp_path / "here")
+    import only_here  # type: ignore[import-not-found]
+
+    with pytest.raises(UserError, match="a worker ended before it took a trial") as raised:
+        run_plans([plan], tmp_path, LocalConfig(processes=1), only_here.compute)
+    log = Path(raised.value.hint.removeprefix("its log says why: "))
+    assert "No module named 'only_here'" in log.read_text()
 
 
 def test_cores_are_divided_among_workers(monkeypatch: pytest.MonkeyPatch) -> None:
