@@ -239,3 +239,35 @@ def test_an_error_of_a_reading_thread_reaches_the_caller() -> None:
     with pytest.raises(OSError, match="Input/output error"):
         next(iter(loader(table, workers=2).batches(0, 3)))
     assert not loader_threads()
+
+
+def test_where_cuda_is_used_every_thread_sets_the_device_and_batches_are_pinned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    devices: list[tuple[str, int]] = []
+    pinned_tensors: list[torch.Tensor] = []
+
+    def pin_memory(tensor: torch.Tensor) -> torch.Tensor:
+        pinned_tensors.append(tensor)
+        return tensor
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda d: devices.append((threading.current_thread().name, d)))
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin_memory)
+    batches = loader(random_table(1), workers=2)
+    assert len(list(batches.batches(0, 4))) == 4
+    assert {device for _, device in devices} == {3}
+    assert all(name.startswith("loader") for name, _ in devices)
+    assert len(pinned_tensors) == 4 * 8  # the tensors of a ViewBatch
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_pinned_batches_reach_the_device_unchanged() -> None:
+    device = torch.device("cuda", torch.cuda.current_device())
+    torch.zeros(1, device=device)
+    table = random_table(1)
+    for batch, plain in zip(loader(table, workers=2).batches(0, 4), loader(table).batches(0, 4), strict=True):
+        assert batch.images.is_pinned()
+        assert torch.equal(batch.to(device).images.cpu(), plain.images)
