@@ -37,7 +37,7 @@ class PhantomConfig(DataConfig):
     prevalence: dict[str, float] = setting(PREVALENCE, "share of studies with each finding; one left out: its default")
     cooccurrence: float = setting(0.5, "how strongly findings come together (0 = independent)")
     persistence: float = setting(0.7, "correlation of a patient's disease from one study to the next")
-    severity: list[float] = setting([0.1, 1.0], "least and greatest severity: 0 = at the edge of being seen, 1 = gross")
+    severity: list[float] = setting([0.2, 1.0], "least and greatest severity: 0 = at the edge of being seen, 1 = gross")
     hidden_share: float = setting(0.25, "share of focal findings placed where one view hides them")
     single_view_share: float = setting(0.2, "share of studies with one view only")
     two_frontals_share: float = setting(0.1, "share of studies with a second frontal film")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from core.data.phantom.organs import SIGN
 from core.data.phantom.rays import Parts, join, parts_of
 
 
-def smooth(points: list[list[float]], pieces: int = 4) -> Array:
+def smooth(points: Sequence[Sequence[float]] | Array, pieces: int = 4) -> Array:
     """A curve through `points` (Catmull-Rom), `pieces` segments between two of them: [N, 3]."""
     knots = np.asarray(points, float)
     padded = np.concatenate([2 * knots[:1] - knots[1:2], knots, 2 * knots[-1:] - knots[-2:-1]])
@@ -23,17 +23,18 @@ def smooth(points: list[list[float]], pieces: int = 4) -> Array:
     return np.concatenate([*curve, knots[-1:]])
 
 
-def _airway_tube(body: Body, rng: np.random.Generator) -> Parts:
+def _airway_tube(_body: Body, rng: np.random.Generator) -> Parts:
     tip = 36 + rng.uniform(18, 60)
     line = smooth([[0, -30, 215], [0, -26, 150], [2, -24, tip]])
     return join([parts_of(tube(line, 5.2), 0.012, -0.004, 0.75), parts_of(tube(line + [4.5, 0, 0], 0.9), 0.16)])
 
 
-def _central_line(body: Body, rng: np.random.Generator) -> Parts:
+def _central_line(_body: Body, rng: np.random.Generator) -> Parts:
     if rng.random() < 0.6:  # jugular
-        line = [[-34, -10, 210], [-30, 0, 150], [-27, 12, 95], [-27, 10, 40 - rng.uniform(0, 45)]]
+        line = np.array([[-34, -10, 210], [-30, 0, 150], [-27, 12, 95], [-27, 10, 40 - rng.uniform(0, 45)]])
     else:  # from the arm
-        line = [[-165, -20, 120], [-118, 20, 132], [-60, 34, 122], [-26, 18, 88], [-27, 8, 15 - rng.uniform(0, 40)]]
+        arm = [[-165, -20, 120], [-118, 20, 132], [-60, 34, 122], [-26, 18, 88]]
+        line = np.array([*arm, [-27, 8, 15 - rng.uniform(0, 40)]])
     return parts_of(tube(smooth(line), 1.25), 0.17)
 
 
@@ -41,13 +42,13 @@ def _pacemaker(body: Body, rng: np.random.Generator) -> Parts:
     side = SIGN["left"] if rng.random() < 0.85 else SIGN["right"]
     spot = np.array([side * 88 * body.width, 80 * body.depth, 88 * body.height])
     case = parts_of(ellipsoids([spot], [[25, 5.5, 21]]), 0.19)
-    vein = [spot + [0, 0, 18], [side * 60, 40, 122], [-16, 18, 92], [-24, 6, 30]]
-    tip = smooth([[float(x) for x in p] for p in vein] + [[-14, 22, -50], [24, 46, -84]])
-    atrial = smooth([[float(x) for x in p] for p in vein] + [[-34, 26, -18], [-28, 38, 2]])
+    vein = np.array([[*(spot + [0, 0, 18])], [side * 60, 40, 122], [-16, 18, 92], [-24, 6, 30]])
+    tip = smooth(np.concatenate([vein, [[-14, 22, -50], [24, 46, -84]]]))
+    atrial = smooth(np.concatenate([vein, [[-34, 26, -18], [-28, 38, 2]]]))
     return join([case, parts_of(tube(tip, 1.1), 0.22), parts_of(tube(atrial, 1.1), 0.22)])
 
 
-def _feeding_tube(body: Body, rng: np.random.Generator) -> Parts:
+def _feeding_tube(_body: Body, rng: np.random.Generator) -> Parts:
     end = [rng.uniform(25, 70), 25, -175 - rng.uniform(0, 25)]
     line = smooth([[0, -36, 215], [2, -44, 120], [4, -48, 20], [8, -44, -80], [22, -10, -135], end])
     return parts_of(tube(line, 1.8), 0.085)

@@ -1,7 +1,7 @@
 """Films as the DICOM files a hospital would keep: a site's bit depth, photometry, rescale and windows.
 
 pydicom writes one file of each kind (site, view, sex, place in the study); the films of that kind reuse its header,
-in which values of fixed width stand for what differs, because encoding fifty elements anew costs more than a small film.
+in which values of fixed width stand for what differs: encoding fifty elements anew costs more than a small film.
 """
 
 from __future__ import annotations

@@ -42,6 +42,12 @@ class Pleura:
     collapse: float = 1.0
     pivot: Array = field(default_factory=lambda: np.zeros(3))
 
+    def joined(self, other: Pleura) -> Pleura:
+        """Both states at once: fluid of either, and the collapse of `other` where it has one."""
+        collapsed = other if other.collapse < 1 else self
+        aerated = self.aerated if other.aerated is None else other.aerated
+        return Pleura(aerated, collapsed.collapse, collapsed.pivot)
+
 
 @dataclass(frozen=True)
 class Disease:

@@ -91,7 +91,7 @@ class Exposure:
 
 
 def expose(total: Array, pitch: float, scatter: float) -> Exposure:
-    """Beer-Lambert's law, and scatter: a blurred share of the beam where a body is in it, which fills dark places most."""
+    """Beer-Lambert's law, and scatter: a blurred share of the beam inside the body, which fills dark places most."""
     primary = np.exp(-total)
     source = primary * (1 - primary)  # bare film scatters nothing, and what little passes dense parts scatters little
     return Exposure(primary, scatter * blur(source, SCATTER_WIDTH, pitch), pitch)

@@ -60,7 +60,7 @@ class Chest:
         return "hidden" if self.rng.random() < self.hidden_share else ordinary
 
 
-def _anywhere(chest: Chest, side: str, points: Array) -> Array:
+def _anywhere(_chest: Chest, _side: str, points: Array) -> Array:
     return np.asarray(np.abs(points[:, 0]) > 30)
 
 
@@ -88,10 +88,10 @@ ZONES: dict[str, Callable[[Chest, str, Array], Array]] = {
 def _consolidation(chest: Chest, s: float) -> Effect:
     side, rng = chest.side(), chest.rng
     centre = chest.place(side, chest.zone("anywhere"))
-    size = 13 + 17 * s
+    size = 16 + 17 * s
     patch = cluster(centre, size, 6, rng)
     layers = (
-        Layer(side, patch, 0.28 + 0.42 * s),
+        Layer(side, patch, 0.34 + 0.42 * s),
         Layer(side, ellipsoids([centre], [[1.9 * size] * 3]), 0.07 + 0.08 * s),
     )
     toward = HILUM[side] - centre
@@ -107,7 +107,7 @@ def _pneumonia(chest: Chest, s: float) -> Effect:
     layers = []
     for side in sides:
         centre = chest.place(side, chest.zone("low" if rng.random() < 0.6 else "anywhere"))
-        layers.append(Layer(side, cluster(centre, 9 + 9 * s, 9, rng, 1.5), 0.2 + 0.3 * s))
+        layers.append(Layer(side, cluster(centre, 10 + 10 * s, 9, rng, 1.5), 0.28 + 0.32 * s))
         layers.append(Layer(side, ellipsoids([centre], [[30 + 20 * s, 30 + 20 * s, 26 + 18 * s]]), 0.05 + 0.12 * s))
     return Effect("Pneumonia", s, "both" if len(sides) == 2 else first, tuple(layers))
 
@@ -119,13 +119,13 @@ def _opacity(chest: Chest, s: float) -> Effect:
     shapes = [
         ellipsoids([centre + rng.normal(0, 4, 3)], [size * f * rng.uniform(0.7, 1.1, 3)]) for f in (1.0, 0.72, 0.45)
     ]
-    return Effect("Lung Opacity", s, side, tuple(Layer(side, shape, 0.06 + 0.13 * s) for shape in shapes))
+    return Effect("Lung Opacity", s, side, tuple(Layer(side, shape, 0.09 + 0.13 * s) for shape in shapes))
 
 
 def _lesion(chest: Chest, s: float) -> Effect:
     rng, sides, shapes = chest.rng, [], []
     for _ in range(1 + int(rng.random() < 0.25) * int(rng.integers(1, 4))):
-        side, radius = chest.side(), (5 + 15 * s) * rng.uniform(0.8, 1.1)
+        side, radius = chest.side(), (6 + 16 * s) * rng.uniform(0.8, 1.1)
         centre = chest.place(side, chest.zone("anywhere"))
         sides.append(side)
         shapes.append(Layer(side, cluster(centre, radius, 4, rng, 0.28), 0.95))
@@ -155,7 +155,7 @@ def _edema(chest: Chest, s: float) -> Effect:
         hilum = HILUM[side] + [SIGN[side] * 12, 0, -8]
         near = ellipsoids([hilum], [[34 + 16 * s, 46 + 12 * s, 54 + 20 * s]])
         far = ellipsoids([hilum + [SIGN[side] * 12, 0, -10]], [[66, 82, 112]])
-        layers += [Layer(side, near, 0.03 + 0.22 * s), Layer(side, far, 0.01 + 0.09 * s)]
+        layers += [Layer(side, near, 0.02 + 0.14 * s), Layer(side, far, 0.005 + 0.06 * s)]
         tree = chest.tree[side]
         full = (tree.radii > 1.4) & (tree.ends[:, 2] > -30)
         swollen = segments(tree.starts[full], tree.ends[full], tree.radii[full] * (1.15 + 0.45 * s))
@@ -174,7 +174,7 @@ def _pleural_other(chest: Chest, s: float) -> Effect:
     if rng.random() < 0.3:  # apical cap
         centre = wall[np.argmax(wall[:, 2])]
         radii = np.array([30, 30, 5 + 10 * s])
-        turn = np.eye(3)
+        turn = rotation("z", 0)
     else:
         flank = wall[(wall[:, 2] < 40) & (wall[:, 2] > -90)]
         centre = flank[np.argmax(np.hypot(flank[:, 0] / body.width, 1.35 * (flank[:, 1] + 4) / body.depth))]
@@ -230,7 +230,7 @@ def _effusion(chest: Chest, s: float) -> tuple[Effect, dict[str, Pleura]]:
     heights = {first: s} | ({SIDES[1 - SIDES.index(first)]: s * share} if both else {})
     found = {}
     for side, amount in heights.items():
-        level = body.height * (-186 + 28 * amount + 125 * amount**2)
+        level = body.height * (-180 + 45 * amount + 115 * amount**2)
         tall = 260 * body.height
         radii = [71 * 1.55 * body.width, 91 * 1.55 * body.depth, tall]
         found[side] = Pleura(aerated=ellipsoids([[SIGN[side] * 71 * body.width, -4, level + tall]], [radii]))
@@ -287,12 +287,5 @@ def place_findings(
             effect, found = place_pleural(chest, case.severity)
             effects.append(effect)
             for side, state in found.items():
-                merged = {k: v for k, v in vars(state).items() if not _is_default(k, v)}
-                pleura[side] = replace(pleura[side], **merged)
+                pleura[side] = pleura[side].joined(state)
     return Disease(structure, pleura, tuple(effects))
-
-
-def _is_default(name: str, value: object) -> bool:
-    if name == "aerated":
-        return value is None
-    return (name == "collapse" and value == 1.0) or (name == "pivot" and not np.any(value))

@@ -73,7 +73,7 @@ def _render_all(config: PhantomConfig, folder: Path, numbers: list[int]) -> Iter
     processes = min(config.processes or cores(), max(1, len(numbers)))
     work = partial(complete_patient, config, folder)
     if processes == 1:
-        from threadpoolctl import threadpool_limits
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         with threadpool_limits(1):
             for number in numbers:
@@ -81,7 +81,7 @@ def _render_all(config: PhantomConfig, folder: Path, numbers: list[int]) -> Iter
         return
     # Not fork: threads of the caller would not survive it.
     context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_settle) as pool:
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_start_worker) as pool:
         try:
             yield from pool.map(work, numbers, chunksize=4)
         except BrokenProcessPool as error:
@@ -93,15 +93,19 @@ def _render_all(config: PhantomConfig, folder: Path, numbers: list[int]) -> Iter
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _start_worker() -> None:
+    die_with_parent()
+    _settle()
+
+
 def _settle() -> None:
     """Ready a process that only renders.
 
     Linear algebra keeps to one thread: as fast here, and the same sums whatever the machine does. Freed memory stays
     with the process: handing each temporary array back to the system and faulting it in again costs more than the sums.
     """
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    die_with_parent()
     threadpool_limits(1)
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating[Any]]
 TINY = 1e-14  # keeps rays that run along a cylinder's axis finite
 
 
@@ -82,7 +83,7 @@ def cut(solids: Solids, normal: Sequence[float], offset: float) -> Solids:
 
 
 def tube(points: ArrayLike, radius: ArrayLike, flat: Array | None = None, flatness: float = 1.0) -> Solids:
-    """Bent pipes through points [..., N, 3]: N - 1 elliptic cylinders each, mitred so as to meet without gap or overlap.
+    """Bent pipes through points [..., N, 3]: N - 1 elliptic cylinders each, mitred: they meet without gap or overlap.
 
     radius: mm, one for all or [..., N - 1]. flat: [..., N - 1, 3] directions along which the section's semi-axis
     is radius * flatness (a rib is thin along the outward normal). Returns all segments in one batch, pipe by pipe.

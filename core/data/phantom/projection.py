@@ -14,7 +14,7 @@ from core.data.phantom.body import Body
 from core.data.phantom.effects import MU_SOFT, Disease, shrunk
 from core.data.phantom.geometry import Array, Solids, cut, ellipsoids, gaps, stack, union_length
 from core.data.phantom.organs import SIDES, Organs, Structure, arm_solids, build_organs, dome_tops
-from core.data.phantom.rays import Parts, Rays, attenuation, intervals, join, parts_of
+from core.data.phantom.rays import Index, Parts, Rays, attenuation, intervals, join, parts_of
 from core.data.phantom.skeleton import arm_bones, trunk_bones
 from core.data.phantom.vessels import MU_BLOOD, Tree, airways, lung_tree
 
@@ -24,7 +24,7 @@ PLEURAL_LINE = 1.0  # mm, the visceral pleura that a pneumothorax shows
 
 @dataclass(frozen=True)
 class Scene:
-    """One study's chest, ready for rays. flesh: all that holds soft tissue. parts: channel 0 anatomy, i + 1 finding i."""
+    """One study's chest, ready for rays. flesh: what holds soft tissue. parts: channel 0 anatomy, i + 1 finding i."""
 
     body: Body
     organs: Organs
@@ -148,7 +148,7 @@ class _Cavity:
         return found
 
 
-def _open_cavity(organs: Organs, side: str, rays: Rays, monomials: Array) -> tuple[_Cavity, Array]:
+def _open_cavity(organs: Organs, side: str, rays: Rays, monomials: Array) -> tuple[_Cavity, Index]:
     """The cavity, and which rays [P] meet it."""
     enter, leave = intervals(organs.shell(side), rays, monomials)
     low, high = enter.max(0), leave.min(0)

@@ -136,7 +136,7 @@ def _cut(enter: Array, leave: Array, rate: Array, gap: Array) -> tuple[Array, Ar
 
 
 def intervals(solids: Solids, rays: Rays, monomials: Array) -> tuple[Array, Array]:
-    """(enter, leave), each float32 [K, H * W]: t where every ray enters and leaves every solid; a miss has enter > leave."""
+    """(enter, leave), each float32 [K, H * W]: t where rays enter and leave solids; a miss has enter > leave."""
     forms = ray_forms(solids, rays)
     values = (forms.quadric.reshape(-1, 6).astype(np.float32) @ monomials).reshape(len(solids), 3, -1)
     enter, leave = _roots(values[:, 0], values[:, 1], values[:, 2])
@@ -176,7 +176,7 @@ class Parts:
 
 
 def parts_of(solids: Solids, mu: ArrayLike, inner: ArrayLike | None = None, core: ArrayLike = 0.0) -> Parts:
-    """Parts of channel 0 from tubes or ellipsoids; `mu`, 1/mm, in the shell and `inner` in the core, for all or each."""
+    """Parts of channel 0 from tubes or ellipsoids; `mu`, 1/mm, in the shell, `inner` in the core, for all or each."""
     inverse = np.sqrt((solids.frame**2).sum(2))
     count = len(solids)
     axis = unit(cross(solids.frame[:, 0], solids.frame[:, 1]))
@@ -205,11 +205,9 @@ def mixed_parts(groups: Sequence[tuple[Solids, float, float, float]]) -> Parts:
 
 def join(parts: list[Parts]) -> Parts:
     """All parts in one batch, in order."""
-    return Parts(
-        stack([p.solids for p in parts]),
-        *(np.concatenate([getattr(p, name) for p in parts]) for name in ("ends", "reach", "outer", "inner", "core")),
-        np.concatenate([p.channel for p in parts]),
-    )
+    names = ("ends", "reach", "outer", "inner", "core", "channel")
+    columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in names}
+    return Parts(stack([p.solids for p in parts]), **columns)
 
 
 def attenuation(parts: Parts, rays: Rays, channels: int) -> Array:

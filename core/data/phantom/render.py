@@ -21,9 +21,10 @@ MARKER = ((0.0, 0.0, 3.0, 16.0), (0.0, 13.0, 10.0, 3.0))  # mm: x, y, width, hei
 
 @dataclass(frozen=True)
 class Sighting:
-    """One finding on one film. mask: bool [H, W]. box: x0, y0, x1, y1 in px (x1, y1 outside), None where it casts nothing.
+    """One finding on one film. mask: bool [H, W].
 
-    visibility: mean change of displayed grey inside the mask if the finding were taken away, 0 to 1 of the window.
+    box: x0, y0, x1, y1 in px (x1, y1 outside), None where it casts nothing. visibility: mean change of displayed grey
+    inside the mask if the finding were taken away, 0 to 1 of the window.
     """
 
     effect: Effect

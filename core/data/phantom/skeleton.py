@@ -7,7 +7,7 @@ import numpy as np
 from core.data.phantom.body import Body
 from core.data.phantom.geometry import Array, Solids, ellipsoids, rotation, tube
 from core.data.phantom.organs import SIDES, SIGN, arm_line, cage_radii, spine_line
-from core.data.phantom.rays import Parts, mixed_parts
+from core.data.phantom.rays import Index, Parts, mixed_parts
 
 CORTEX, MARROW = 0.036, 0.004  # 1/mm over soft tissue
 RIBS, RIB_POINTS = 11, 11
@@ -43,7 +43,7 @@ def rib_parts(body: Body, lines: Array) -> Parts:
     return mixed_parts([_ribs(body, lines)])
 
 
-def _vertebrae(body: Body, levels: Array, lost: float) -> tuple[Solids, float, float, float]:
+def _vertebrae(body: Body, levels: Index, lost: float) -> tuple[Solids, float, float, float]:
     z = vertebra_heights(body)
     centre = spine_line(body, z)
     tilt = np.gradient(centre[:, 1], z)[levels]

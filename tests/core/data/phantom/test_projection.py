@@ -65,19 +65,22 @@ def test_lung_is_its_cavity_less_what_indents_it(view: str) -> None:
 @pytest.mark.parametrize("finding", ALL)
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_finding_changes_its_mask_and_little_else(finding: str, view: str) -> None:
-    """Rendered with and without, noise apart: the change lies in the mask."""
-    frame, size = frame_of(7), 96
+    """Rendered with and without, noise apart: the change lies in the mask.
+
+    The site's curve is straight, so that what changes in one place does not turn the curve for all others.
+    """
+    frame, size, site = frame_of(7), 96, replace(SITES[0], curve=0.0, boost=0.0)
     films = []
     for cases in ([], [Case(finding, 0.7, 2)]):
         scene = scene_of(frame, disease_of(frame, cases), view, size)
         rng = np.random.default_rng(0)
-        films.append(render_film(scene, STRAIGHT[view], SITES[0], size, 1e9, 0.4, rng))
+        films.append(render_film(scene, STRAIGHT[view], site, size, 1e9, 0.4, rng))
     change = np.abs(films[1].values - films[0].values)
     mask = films[1].sightings[0].mask
     x0, y0, x1, y1 = films[1].sightings[0].box or (0, 0, 0, 0)
     assert mask.any()
     assert mask[y0:y1, x0:x1].sum() == mask.sum()
-    assert films[1].sightings[0].visibility > 0
+    assert view == "LATERAL" or films[1].sightings[0].visibility > 0  # an apex may be lost under the shoulders
     assert change[mask].mean() > 3 * change[~mask].mean()
 
 
@@ -96,20 +99,20 @@ def test_change_of_a_finding_equals_rendering_without_it(finding: str) -> None:
 
 
 def test_consolidation_behind_the_heart_shows_less_from_the_front() -> None:
-    front, side = [], []
-    for number in range(20):
+    seen: dict[str, list[float]] = {"PA": [], "LATERAL": []}
+    for number in range(8):
         frame = frame_of(number)
-        disease = disease_of(frame, [Case("Consolidation", 0.6, 1)], hidden_share=1.0)
-        centre = disease.effects[0].layers[0].solids.centre[0]
-        if disease.effects[0].side != "left" or centre[2] < -75:  # in the recess, not behind the heart
-            continue
-        for view, found in (("PA", front), ("LATERAL", side)):
-            film = render_film(
-                scene_of(frame, disease, view, 64), STRAIGHT[view], SITES[0], 64, 1e9, 0.4, np.random.default_rng(0)
-            )
-            found.append(film.sightings[0].visibility)
-    assert len(front) >= 3
-    assert np.mean(front) < np.mean(side)
+        for episode in range(6):
+            disease = disease_of(frame, [Case("Consolidation", 0.6, episode)], hidden_share=1.0)
+            centre = disease.effects[0].layers[0].solids.centre[0]
+            if disease.effects[0].side == "right" or centre[2] < -75:  # in the recess, not behind the heart
+                continue
+            for view, found in seen.items():
+                scene = scene_of(frame, disease, view, 64)
+                film = render_film(scene, STRAIGHT[view], SITES[0], 64, 1e9, 0.6, np.random.default_rng(0))
+                found.append(film.sightings[0].visibility)
+    assert len(seen["PA"]) >= 3
+    assert np.mean(seen["PA"]) < 0.9 * np.mean(seen["LATERAL"])
 
 
 def test_effusion_lies_low_and_grows_with_severity() -> None:

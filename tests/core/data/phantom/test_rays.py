@@ -49,9 +49,9 @@ def test_lengths_equal_brute_force(name: str, view: str) -> None:
 def test_mitred_pipe_has_neither_gap_nor_overlap() -> None:
     rays = pose_rays(TILTED, 40)
     np.testing.assert_allclose(summed_length(PIPE, rays), sampled_length(PIPE, rays, "any"), atol=0.4)
-    apart = PIPE.contains(np.random.default_rng(0).uniform(-80, 80, (20000, 3)))
-    assert apart.any(1).all()
-    assert not apart.all(0).any()
+    pieces = PIPE.contains(np.random.default_rng(0).uniform(-80, 80, (20000, 3)))
+    assert pieces.any(1).all()
+    assert not pieces.all(0).any()
 
 
 def test_ray_along_a_pipe_runs_its_whole_length() -> None:
