@@ -74,8 +74,8 @@ def names_of(chosen: Any, folder: Path = ABLATIONS) -> list[str]:
 def read(name: str, preset: str, folder: Path = ABLATIONS) -> Ablation:
     """Read ablations/<name>.yaml (or the file that `name` is a path of) and put on its preset, if it has that one.
 
-    A preset's `base` is added behind the file's; any other key of a preset replaces the file's.
-    Raises ConfigError that names the file and the key at fault.
+    A preset's `base` is added behind the file's, the file's own and each baseline's; any other key of a preset
+    replaces the file's, and a row that the file does not have is added. Raises ConfigError that names the file and the key at fault.
     """
     path = Path(name) if name.endswith(".yaml") else folder / f"{name}.yaml"
     plain = _load(path)
@@ -84,8 +84,19 @@ def read(name: str, preset: str, folder: Path = ABLATIONS) -> Ablation:
     for other in presets:
         _check_keys(path, f"presets.{other}.", _mapping(path, f"presets.{other}", presets[other]), KEYS[:-1])
     chosen = _mapping(path, f"presets.{preset}", presets.get(preset, {}))
-    base = [*_list(path, "base", plain.get("base", [])), *_list(path, "base", chosen.get("base", []))]
-    return _ablation(path, {**plain, **chosen, "base": base})
+    rows = _mapping(path, "baselines", plain.get("baselines", {}))
+    for row, settings in _mapping(path, f"presets.{preset}.baselines", chosen.get("baselines", {})).items():
+        where = f"baselines.{row}"
+        rows[row] = _put_on(path, where, _mapping(path, where, rows.get(row, {})), _mapping(path, where, settings))
+    return _ablation(path, {**_put_on(path, "the file", plain, chosen), "baselines": rows})
+
+
+def _put_on(path: Path, where: str, plain: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:
+    base = [
+        *_list(path, f"{where}: base", plain.get("base", [])),
+        *_list(path, f"{where}: base", preset.get("base", [])),
+    ]
+    return {**plain, **preset, "base": base}
 
 
 def _load(path: Path) -> dict[str, Any]:

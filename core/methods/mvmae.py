@@ -26,7 +26,7 @@ class MVMAEConfig(MethodConfig):
 
     name: str = setting("mvmae", "method")
     mask_ratio: float = setting(0.75, "share of patches hidden, in (0, 1); the authors ship 0.93")
-    weight: float = setting(1.0, "alignment weight beta at the end of its schedule; 0 = no alignment")
+    weight: float = setting(0.1, "alignment weight beta at the end of its schedule; 0 = no alignment")
     weight_start: float = setting(0.0, "alignment weight at the start of its schedule")
     schedule: str = setting("constant", "of the weight: constant | linear | cosine | exponential | sigmoid")
     steepness: float = setting(0.02, "of the sigmoid schedule, per epoch")

@@ -1,4 +1,7 @@
-"""VICReg (Bardes, Ponce, LeCun 2021) between the two images that the pairing puts together."""
+"""VICReg (Bardes, Ponce, LeCun 2021) between the two images that the pairing puts together.
+
+The paper trains a ResNet-50 with LARS (optim=lars here); for the vision transformer AdamW is the default.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,7 @@ def expander(width: int, widths: list[int]) -> nn.Sequential:
     "vicreg",
     config=VICRegConfig,
     source="Bardes, Ponce, LeCun 2021, arXiv 2105.04906",
-    overrides={"pairing": "same_view_augmented", "optim": "lars"},
+    overrides={"pairing": "same_view_augmented"},
 )
 class VICReg(Method):
     """Variance-invariance-covariance regularisation of two images' embeddings."""

@@ -47,6 +47,17 @@ def test_a_preset_replaces_keys_and_adds_to_base(tmp_path: Path) -> None:
     assert ablation.base == ("method=mvmae", "train.epochs=2")
 
 
+def test_a_preset_adds_to_a_baselines_base_and_leaves_the_rest_of_the_row(tmp_path: Path) -> None:
+    rows = "baselines: {R: {base: [method=mae], evaluation: head}, S: {base: [method=vicreg]}}"
+    demo = "demo: {baselines: {R: {base: [train.epochs=3]}}}"
+    text = f"title: T\nquestion: Q\nseeds: [0]\n{rows}\npresets:\n  {demo}\n"
+    (tmp_path / "rows.yaml").write_text(text)
+    first, second = read("rows", "demo", tmp_path).baselines
+    assert (first.name, first.base, first.evaluation) == ("R", ("method=mae", "train.epochs=3"), "head")
+    assert (second.name, second.base) == ("S", ("method=vicreg",))
+    assert read("rows", "paper", tmp_path).baselines[0].base == ("method=mae",)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
