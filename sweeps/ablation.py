@@ -92,10 +92,7 @@ def read(name: str, preset: str, folder: Path = ABLATIONS) -> Ablation:
 
 
 def _put_on(path: Path, where: str, plain: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:
-    base = [
-        *_list(path, f"{where}: base", plain.get("base", [])),
-        *_list(path, f"{where}: base", preset.get("base", [])),
-    ]
+    base = [override for part in (plain, preset) for override in _list(path, f"{where}: base", part.get("base", []))]
     return {**plain, **preset, "base": base}
 
 

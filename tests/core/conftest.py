@@ -14,10 +14,20 @@ from core.data.build import prepare
 from core.data.store import StudyStore
 
 SMALL = (
-    "data.patients=40", "data.size=32", "data.single_view_share=0.3",
-    "model.width=32", "model.depth=2", "model.heads=2", "model.decoder_width=16", "train.epochs=3", "train.batch_size=8", "runtime.log_every=1", "runtime.threads=1",
-    "runtime.tensorboard=false", "runtime.checkpoint_every=2",
-)  # fmt: skip
+    "data.patients=40",
+    "data.size=32",
+    "data.single_view_share=0.3",
+    "model.width=32",
+    "model.depth=2",
+    "model.heads=2",
+    "model.decoder_width=16",
+    "train.epochs=3",
+    "train.batch_size=8",
+    "runtime.log_every=1",
+    "runtime.threads=1",
+    "runtime.tensorboard=false",
+    "runtime.checkpoint_every=2",
+)
 
 
 @pytest.fixture(scope="session")
