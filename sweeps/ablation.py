@@ -75,7 +75,8 @@ def read(name: str, preset: str, folder: Path = ABLATIONS) -> Ablation:
     """Read ablations/<name>.yaml (or the file that `name` is a path of) and put on its preset, if it has that one.
 
     A preset's `base` is added behind the file's, the file's own and each baseline's; any other key of a preset
-    replaces the file's, and a row that the file does not have is added. Raises ConfigError that names the file and the key at fault.
+    replaces the file's, and a row that the file does not have is added.
+    Raises ConfigError that names the file and the key at fault.
     """
     path = Path(name) if name.endswith(".yaml") else folder / f"{name}.yaml"
     plain = _load(path)
