@@ -141,10 +141,13 @@ class _Cavity:
         enter, leave = intervals(solids, self.rays, self.monomials)
         hit = np.flatnonzero((np.maximum(enter, low) < np.minimum(leave, high)).any(0))
         found = np.zeros_like(low)
-        enter, leave, low, high = enter[:, hit], leave[:, hit], low[hit], high[hit]
-        for start, stop in zip(self.free_low, self.free_high, strict=True):
-            first, last = np.maximum(start[hit], low), np.minimum(stop[hit], high)
-            found[hit] += union_length(first, last, enter, leave)
+        first, last = np.maximum(self.free_low[:, hit], low[hit]), np.minimum(self.free_high[:, hit], high[hit])
+        enter, leave = enter[:, hit], leave[:, hit]
+        if len(solids) == 1:
+            found[hit] = np.maximum(np.minimum(last, leave) - np.maximum(first, enter), 0).sum(0)
+            return found
+        for row in np.flatnonzero((last > first).any(1)):
+            found[hit] += union_length(first[row], last[row], enter, leave)
         return found
 
 
