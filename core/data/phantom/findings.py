@@ -73,7 +73,7 @@ def _hidden(chest: Chest, side: str, points: Array) -> Array:
     y, z = points[:, 1], points[:, 2]
     recess = (y < -45) & (z < dome_tops(chest.body, chest.structure)[side] - 14)
     before = points * [1.15, 0, 1] + [0, HEART_DEPTH, 0]  # well inside the heart's shadow
-    behind_heart = (y < -28) & (y > -60) & chest.organs.pick("heart").contains(before).any(0)
+    behind_heart = (y < -28) & (y > -60) & chest.organs.solids.take(chest.organs.rows("heart")).contains(before).any(0)
     return np.asarray(recess | (behind_heart & (side == "left")))
 
 

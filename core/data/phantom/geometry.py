@@ -40,9 +40,10 @@ class Solids:
     def contains(self, points: Array) -> NDArray[np.bool_]:
         """Indicator function: bool [K, N] of points [N, 3]."""
         local = (points[None] - self.centre[:, None]) @ self.frame.transpose(0, 2, 1)
-        inside = (local**2).sum(-1) <= 1
-        planes = self.normals @ points.T <= self.offsets[:, :, None]
-        return np.asarray(inside & planes.all(1))
+        inside = np.einsum("kni,kni->kn", local, local) <= 1
+        cut = np.flatnonzero(np.isfinite(self.offsets).any(1))
+        inside[cut] &= (self.normals[cut] @ points.T <= self.offsets[cut][:, :, None]).all(1)
+        return np.asarray(inside)
 
 
 def stack(parts: Sequence[Solids]) -> Solids:

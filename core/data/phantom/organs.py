@@ -44,21 +44,20 @@ class Organs:
         """Rows of the solids whose names begin with one of `prefixes`."""
         return [row for row, name in enumerate(self.names) if name.startswith(prefixes)]
 
-    def pick(self, *prefixes: str) -> Solids:
-        """The solids whose names begin with one of `prefixes`."""
-        return self.solids.take(self.rows(*prefixes))
+    def shell(self, side: str) -> list[int]:
+        """Rows of the two solids whose intersection bounds one pleural cavity."""
+        return self.rows("cage", f"side_{side}")
 
-    def shell(self, side: str) -> Solids:
-        """The two solids whose intersection bounds one pleural cavity."""
-        return self.pick("cage", f"side_{side}")
-
-    def indenting(self, side: str) -> Solids:
-        """The organs that take room from one lung."""
-        return self.pick(*INDENTING, f"dome_{side}", f"hilum_{side}")
+    def indenting(self, side: str) -> list[int]:
+        """Rows of the organs that take room from one lung."""
+        return self.rows(*INDENTING, f"dome_{side}", f"hilum_{side}")
 
     def in_lung(self, side: str, points: Array) -> Array:
         """Whether points [N, 3] lie in one pleural cavity: bool [N]."""
-        return np.asarray(self.shell(side).contains(points).all(0) & ~self.indenting(side).contains(points).any(0))
+        inside = np.asarray(self.solids.take(self.shell(side)).contains(points).all(0))
+        near = np.flatnonzero(inside)
+        inside[near] = ~self.solids.take(self.indenting(side)).contains(points[near]).any(0)
+        return inside
 
 
 class _Shapes:
@@ -147,9 +146,9 @@ def _add_mediastinum(shapes: _Shapes, body: Body, structure: Structure) -> None:
     side = np.array([24.0, 23 + 7 * unfold, 15 + 6 * unfold, 6])
     points = np.stack([side, spine_line(body, z)[:, 1] + 22, z], axis=1)
     shapes.add_tube("aorta", tube(points, 12.5 * (0.5 + 0.5 * knob)))
-    z = np.array([230.0, 120, 40, -40, -120, -240])
+    z = np.array([230.0, 100, 10, -90, -240])
     points = spine_line(body, z) + [0, -12, 0]
-    shapes.add_tube("spine", tube(points, 26.0, np.tile([1.0, 0, 0], (5, 1)), 0.8))
+    shapes.add_tube("spine", tube(points, 26.0, np.tile([1.0, 0, 0], (4, 1)), 0.8))
 
 
 def _add_trunk(shapes: _Shapes, body: Body) -> None:

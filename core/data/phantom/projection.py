@@ -14,7 +14,7 @@ from core.data.phantom.body import Body
 from core.data.phantom.effects import MU_SOFT, Disease, shrunk
 from core.data.phantom.geometry import Array, Solids, cut, ellipsoids, gaps, stack, union_length
 from core.data.phantom.organs import SIDES, Organs, Structure, arm_solids, build_organs, dome_tops
-from core.data.phantom.rays import Index, Parts, Rays, attenuation, intervals, join, parts_of
+from core.data.phantom.rays import Index, Parts, RayForms, Rays, attenuation, intervals, join, parts_of, ray_forms
 from core.data.phantom.skeleton import arm_bones, trunk_bones
 from core.data.phantom.vessels import MU_BLOOD, Tree, airways, lung_tree
 
@@ -24,11 +24,17 @@ PLEURAL_LINE = 1.0  # mm, the visceral pleura that a pneumothorax shows
 
 @dataclass(frozen=True)
 class Scene:
-    """One study's chest, ready for rays. flesh: what holds soft tissue. parts: channel 0 anatomy, i + 1 finding i."""
+    """One study's chest, ready for rays.
+
+    solids: the organs' (in their order), the arms' and the findings'. flesh: rows of what holds soft tissue.
+    patches: by side, rows of the findings' solids. parts: small things, of channel 0 for anatomy and i + 1 for finding i.
+    """
 
     body: Body
     organs: Organs
-    flesh: Solids
+    solids: Solids
+    flesh: list[int]
+    patches: dict[str, list[int]]
     disease: Disease
     parts: Parts
 
@@ -76,7 +82,13 @@ def build_scene(frame: Frame, disease: Disease, parts: Parts, posture: str) -> S
     """The chest of one study with the arms "down" or "raised"; parts: from `study_parts`."""
     organs = build_organs(frame.body, disease.structure)
     flesh, bones = frame.arms[posture]
-    return Scene(frame.body, organs, stack([organs.pick("body"), flesh]), disease, join([parts, bones]))
+    layers = [(layer.side, layer.solids) for effect in disease.effects for layer in effect.layers]
+    solids = stack([organs.solids, flesh, *(part for _, part in layers)])
+    own = [*organs.rows("body"), *range(len(organs.solids), len(organs.solids) + len(flesh))]
+    owner = [side for side, part in layers for _ in range(len(part))]
+    first = len(solids) - len(owner)
+    patches = {side: [first + i for i, name in enumerate(owner) if name == side] for side in SIDES}
+    return Scene(frame.body, organs, solids, own, patches, disease, join([parts, bones]))
 
 
 def _stomach(body: Body, structure: Structure) -> Parts:
@@ -98,33 +110,39 @@ def project(scene: Scene, rays: Rays) -> tuple[Array, Array]:
 
 
 def _project_band(scene: Scene, rays: Rays) -> tuple[Array, Array]:
-    effects = scene.disease.effects
     monomials, stretch = rays.monomials(), rays.stretch()
-    small = attenuation(scene.parts, rays, 1 + len(effects))
+    forms = ray_forms(scene.solids, rays)
+    small = attenuation(scene.parts, rays, 1 + len(scene.disease.effects))
     total, found = small[0], small[1:]
-    enter, leave = intervals(scene.flesh, rays, monomials)
+    enter, leave = forms.take(scene.flesh).intervals(monomials)
     far = np.full(monomials.shape[1], 1e4, np.float32)
     total += MU_SOFT * stretch * union_length(-far, far, enter, leave)
     for side in SIDES:
-        _add_lung(scene, side, rays, monomials, stretch, total, found)
-    shape = rays.shape
+        film = _open_cavity(scene, side, rays, forms, monomials)
+        if len(film.hit):
+            air, changes = _lung(scene, side, film)
+            total[film.hit] -= stretch[film.hit] * air
+            found[:, film.hit] += stretch[film.hit] * changes
     total += found.sum(0)
-    return total.reshape(shape), found.reshape(-1, *shape)
+    return total.reshape(rays.shape), found.reshape(-1, *rays.shape)
 
 
 @dataclass(frozen=True)
 class _Cavity:
     """The rays that meet one pleural cavity: its interval on them, and what the organs leave free of it.
 
-    low, high: [P]. free_low, free_high: [m, P], disjoint stretches of t, some empty.
+    hit: [P], which of the film's rays. monomials: [6, P]. low, high: [P]. free_low, free_high: [m, P], disjoint
+    stretches of t, some empty. patches: (enter, leave) [n, P] of the solids that findings fill.
     """
 
     rays: Rays
+    hit: Index
     monomials: Array
     low: Array
     high: Array
     free_low: Array
     free_high: Array
+    patches: tuple[Array, Array]
 
     def within(self, solids: Solids, low: Array, high: Array) -> tuple[Array, Array]:
         """The part of the intervals [low, high] inside all of `solids`."""
@@ -136,14 +154,14 @@ class _Cavity:
         lengths = np.minimum(self.free_high, high) - np.maximum(self.free_low, low)
         return np.asarray(np.maximum(lengths, 0).sum(0))
 
-    def filled(self, low: Array, high: Array, solids: Solids) -> Array:
-        """Length of [low, high] outside the organs and inside the union of `solids`: [P]."""
-        enter, leave = intervals(solids, self.rays, self.monomials)
+    def filled(self, low: Array, high: Array, patch: slice) -> Array:
+        """Length of [low, high] outside the organs and inside the union of some of the patches: [P]."""
+        enter, leave = self.patches[0][patch], self.patches[1][patch]
         hit = np.flatnonzero((np.maximum(enter, low) < np.minimum(leave, high)).any(0))
         found = np.zeros_like(low)
         first, last = np.maximum(self.free_low[:, hit], low[hit]), np.minimum(self.free_high[:, hit], high[hit])
         enter, leave = enter[:, hit], leave[:, hit]
-        if len(solids) == 1:
+        if len(enter) == 1:
             found[hit] = np.maximum(np.minimum(last, leave) - np.maximum(first, enter), 0).sum(0)
             return found
         for row in np.flatnonzero((last > first).any(1)):
@@ -151,51 +169,51 @@ class _Cavity:
         return found
 
 
-def _open_cavity(organs: Organs, side: str, rays: Rays, monomials: Array) -> tuple[_Cavity, Index]:
-    """The cavity, and which rays [P] meet it."""
-    enter, leave = intervals(organs.shell(side), rays, monomials)
+def _open_cavity(scene: Scene, side: str, rays: Rays, forms: RayForms, monomials: Array) -> _Cavity:
+    enter, leave = forms.take(scene.organs.shell(side)).intervals(monomials)
     low, high = enter.max(0), leave.min(0)
     hit = np.flatnonzero(high > low)
     near, low, high = monomials[:, hit], low[hit], high[hit]
-    free = gaps(low, high, *intervals(organs.indenting(side), rays, near))
-    return _Cavity(rays, near, low, high, *free), hit
+    organs = scene.organs.indenting(side)
+    enter, leave = forms.take([*organs, *scene.patches[side]]).intervals(near)
+    split = len(organs)
+    free = gaps(low, high, enter[:split], leave[:split])
+    return _Cavity(rays, hit, near, low, high, *free, (enter[split:], leave[split:]))
 
 
-def _add_lung(
-    scene: Scene, side: str, rays: Rays, monomials: Array, stretch: Array, total: Array, found: Array
-) -> None:
-    """Add one lung's air (negative) to `total`, and what findings do in that cavity to `found`, in place."""
-    cavity, hit = _open_cavity(scene.organs, side, rays, monomials)
-    if len(hit) == 0:
-        return
-    reach, pleura = stretch[hit], scene.disease.pleura[side]
+def _lung(scene: Scene, side: str, cavity: _Cavity) -> tuple[Array, Array]:
+    """(what the air of one healthy lung takes from flesh [P], what each finding adds there [F, P]), per mm of t."""
+    effects, pleura = scene.disease.effects, scene.disease.pleura[side]
+    names = [e.finding for e in effects]
     lung = MU_SOFT * scene.body.lung_density
+    fluid_in = MU_SOFT - lung
     low, high = cavity.low, cavity.high
     whole = cavity.left(low, high)
-    total[hit] -= (MU_SOFT - lung) * reach * whole
-    names = [e.finding for e in scene.disease.effects]
+    air, found = fluid_in * whole, np.zeros((len(effects), len(low)))
     if pleura.aerated is not None:
         low, high = cavity.within(pleura.aerated, low, high)
-        fluid = whole - cavity.left(low, high)
-        found[names.index("Pleural Effusion"), hit] += (MU_SOFT - lung) * reach * fluid
+        found[names.index("Pleural Effusion")] += fluid_in * (whole - cavity.left(low, high))
     if pleura.collapse < 1:
-        low, high, delta = _collapse(scene, side, cavity, low, high)
-        found[names.index("Pneumothorax"), hit] += reach * delta
-    for row, effect in enumerate(scene.disease.effects):
+        low, high, change = _collapse(scene, side, cavity, low, high)
+        found[names.index("Pneumothorax")] += change
+    first = 0
+    for row, effect in enumerate(effects):
         for layer in effect.layers:
             if layer.side == side:
-                filled = cavity.filled(low, high, layer.solids)
-                found[row, hit] += (MU_SOFT - lung) * layer.fill * reach * filled
+                patch = slice(first, first + len(layer.solids))
+                found[row] += fluid_in * layer.fill * cavity.filled(low, high, patch)
+                first = patch.stop
         if effect.without is not None:
-            taken = (MU_SOFT - lung) * reach * _displaced(scene, side, effect.without, cavity, low, high)
-            found[row, hit] += taken
-            total[hit] -= taken  # the organs above have their diseased shape: what findings add is added once, later
+            taken = fluid_in * _displaced(scene, side, effect.without, cavity, low, high)
+            found[row] += taken
+            air = air + taken  # the organs have their diseased shape already: what findings add is added once
+    return air, found
 
 
 def _collapse(scene: Scene, side: str, cavity: _Cavity, low: Array, high: Array) -> tuple[Array, Array, Array]:
     """Interval of a collapsed lung, and the change of attenuation: air outside it, denser lung, its pleural line."""
     lung, pleura = MU_SOFT * scene.body.lung_density, scene.disease.pleura[side]
-    shell = scene.organs.shell(side)
+    shell = scene.organs.solids.take(scene.organs.shell(side))
     inner = cavity.within(shrunk(shell, pleura.collapse, pleura.pivot), low, high)
     outer = cavity.within(shrunk(shell, pleura.collapse + PLEURAL_LINE / 100, pleura.pivot), low, high)
     after = cavity.left(*inner)
@@ -206,8 +224,8 @@ def _collapse(scene: Scene, side: str, cavity: _Cavity, low: Array, high: Array)
 
 def _displaced(scene: Scene, side: str, without: Structure, cavity: _Cavity, low: Array, high: Array) -> Array:
     """Length of lung that the finding's change of organ shapes took, mm: [P]."""
-    before = build_organs(scene.body, without).indenting(side)
-    enter, leave = intervals(before, cavity.rays, cavity.monomials)
+    before = build_organs(scene.body, without)
+    enter, leave = intervals(before.solids.take(before.indenting(side)), cavity.rays, cavity.monomials)
     free = gaps(cavity.low, cavity.high, enter, leave)
     healthy = replace(cavity, free_low=free[0], free_high=free[1])
     return healthy.left(low, high) - cavity.left(low, high)

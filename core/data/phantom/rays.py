@@ -79,12 +79,31 @@ def film_rays(axes: Array, origin: Array, source: float, size: int, field: float
 class RayForms:
     """Polynomials in (u, v), one row a solid, from which entry and exit follow in closed form.
 
-    quadric: [K, 3, 6], the a, b, c of a t^2 + 2 b t + c <= 0. rate, gap: [K, 2, 3], of rate t <= gap.
+    quadric: [K, 3, 6], the a, b, c of a t^2 + 2 b t + c <= 0. rate, gap: [K, 2, 3], of rate t <= gap. cut: bool [K, 2],
+    which of these two the solid has.
     """
 
     quadric: Array
     rate: Array
     gap: Array
+    cut: NDArray[np.bool_]
+
+    def take(self, rows: Sequence[int] | Index) -> RayForms:
+        """The forms at `rows`."""
+        index = np.asarray(rows, dtype=np.int64)
+        return RayForms(self.quadric[index], self.rate[index], self.gap[index], self.cut[index])
+
+    def intervals(self, monomials: Array) -> tuple[Array, Array]:
+        """(enter, leave), each float32 [K, P]: t where rays enter and leave solids; a miss has enter > leave."""
+        values = (self.quadric.reshape(-1, 6).astype(np.float32) @ monomials).reshape(len(self.quadric), 3, -1)
+        enter, leave = _roots(values[:, 0], values[:, 1], values[:, 2])
+        for slot in range(2):
+            rows = np.flatnonzero(self.cut[:, slot])
+            if len(rows):
+                cuts = np.stack([self.rate[rows, slot], self.gap[rows, slot]]).astype(np.float32)
+                rate, gap = cuts @ monomials[:3]
+                enter[rows], leave[rows] = _cut(enter[rows], leave[rows], rate, gap)
+        return enter, leave
 
 
 def ray_forms(solids: Solids, rays: Rays) -> RayForms:
@@ -99,7 +118,8 @@ def ray_forms(solids: Solids, rays: Rays) -> RayForms:
     slopes = solids.normals @ rays.axes.T
     rate = slopes[:, :, [2, 0, 1]] * np.array([1, 1 / rays.source, 1 / rays.source])
     level = np.minimum(solids.offsets, FAR) - solids.normals @ rays.origin
-    return RayForms(quadric, rate, np.concatenate([level[:, :, None], -slopes[:, :, :2]], axis=2))
+    gap = np.concatenate([level[:, :, None], -slopes[:, :, :2]], axis=2)
+    return RayForms(quadric, rate, gap, np.isfinite(solids.offsets))
 
 
 @lru_cache(maxsize=8)
@@ -136,17 +156,8 @@ def _cut(enter: Array, leave: Array, rate: Array, gap: Array) -> tuple[Array, Ar
 
 
 def intervals(solids: Solids, rays: Rays, monomials: Array) -> tuple[Array, Array]:
-    """(enter, leave), each float32 [K, H * W]: t where rays enter and leave solids; a miss has enter > leave."""
-    forms = ray_forms(solids, rays)
-    values = (forms.quadric.reshape(-1, 6).astype(np.float32) @ monomials).reshape(len(solids), 3, -1)
-    enter, leave = _roots(values[:, 0], values[:, 1], values[:, 2])
-    for slot in range(2):
-        rows = np.flatnonzero(np.isfinite(solids.offsets[:, slot]))
-        if len(rows):
-            cuts = np.stack([forms.rate[rows, slot], forms.gap[rows, slot]]).astype(np.float32)
-            rate, gap = cuts @ monomials[:3]
-            enter[rows], leave[rows] = _cut(enter[rows], leave[rows], rate, gap)
-    return enter, leave
+    """`RayForms.intervals` of `solids`."""
+    return ray_forms(solids, rays).intervals(monomials)
 
 
 @dataclass(frozen=True)
@@ -243,7 +254,7 @@ def _near_forms(solids: Solids, rays: Rays) -> Array:
     found = ray_forms(solids, rays)
     depth = ((solids.centre - rays.origin) @ rays.axes[2])[:, None]
     a, b, c = found.quadric[:, 0], found.quadric[:, 1], found.quadric[:, 2]
-    whole = np.zeros((6, 7, len(solids)))
+    whole = np.zeros((6, 7, len(solids)), np.float32)
     whole[:, 0], whole[:, 1], whole[:, 2] = a.T, (b + depth * a).T, (c + depth * (2 * b + depth * a)).T
     whole[:3, 3:5] = found.rate.transpose(2, 1, 0)
     whole[:3, 5:7] = (found.gap - depth[:, :, None] * found.rate).transpose(2, 1, 0)
@@ -252,7 +263,8 @@ def _near_forms(solids: Solids, rays: Rays) -> Array:
 
 def _tile_lengths(parts: Parts, forms: Array, rays: Rays, part: Index, row: Index, column: Index, grid: Array) -> Array:
     """Line integrals [T, side * side] of T tiles' parts; forms: [6, 7, K], grid: [6, side * side]."""
-    u, v, pitch = rays.u[0] + rays.pitch * column, rays.v[0] - rays.pitch * row, rays.pitch
+    pitch = np.float32(rays.pitch)
+    u, v = rays.u.astype(np.float32)[column], rays.v.astype(np.float32)[row]
     c0, c1, c2, c3, c4, c5 = forms[:, :, part]
     # u and v of a tile's pixels are linear in their place (i across, j down), so the polynomials are moved to (i, j)
     uu, uv, vv = u * c3, v * c4, v * c5

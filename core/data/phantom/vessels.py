@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -47,7 +48,7 @@ def lung_tree(seed: int, body: Body, side: str) -> Tree:
     """The vessels of one lung, the same in all studies of a patient."""
     rng = stream(seed, body.number, "vessels", side)
     count = 2**FORKS
-    targets = lung_points(body, build_organs(body, Structure()), side, rng, 4 * count)
+    targets = lung_points(body, build_organs(body, Structure()), side, rng, 3 * count)
     groups = targets[np.arange(count) % len(targets)][None]
     here, starts, ends, served = HILUM[side][None], [], [], []
     for _ in range(FORKS + 1):
@@ -71,6 +72,7 @@ def _halved(groups: Array) -> Array:
     return np.take_along_axis(groups, order[:, :, None], axis=1)[:, : twigs // 2 * 2].reshape(2 * count, -1, 3)
 
 
+@lru_cache(maxsize=2)
 def airways(mu_soft: float) -> Parts:
     """Air in the windpipe and the main bronchi."""
     carina = np.array([2.0, -22, 36])

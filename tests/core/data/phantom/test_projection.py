@@ -56,7 +56,7 @@ def test_lung_is_its_cavity_less_what_indents_it(view: str) -> None:
     lung = np.zeros(rays.shape[0] * rays.shape[1])
     for side in SIDES:
         lung += scene.organs.in_lung(side, points).reshape(len(t), -1).sum(0) * (t[1] - t[0]) * rays.stretch()
-    flesh = sampled_length(scene.flesh, rays, "any", 1601, 420.0)
+    flesh = sampled_length(scene.solids.take(scene.flesh), rays, "any", 1601, 420.0)
     total, _ = project(replace(scene, parts=scene.parts.to_channel(0, 0.0)), rays)
     expected = MU_SOFT * flesh - MU_SOFT * (1 - frame.body.lung_density) * lung
     np.testing.assert_allclose(total.ravel(), expected, atol=0.025)
@@ -154,4 +154,4 @@ def test_rendering_in_bands_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     whole = project(scene, rays)
     monkeypatch.setattr("core.data.phantom.projection.BAND", 5 * 64)
     for one, other in zip(whole, project(scene, rays), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-4)
+        np.testing.assert_allclose(one, other, atol=5e-4)  # single precision
