@@ -196,7 +196,7 @@ def _fracture(chest: Chest, s: float) -> Effect:
         return Effect("Fracture", s, "", parts=join([whole.to_channel(0, -1.0), squeezed]))
     pieces = []
     first, count = int(rng.integers(2, 7)), 1 + int(rng.random() < 0.3 + 0.4 * s) + int(s > 0.7)
-    place = int(rng.integers(3, 8))
+    place = int(rng.integers(2, 6))
     for line in rib_lines(body, side)[first : first + count]:
         step = rng.normal(0, 1, 3) * [1.5, 1.5, 1.0] + [SIGN[side] * (1 + 2 * s), 0, -(2.5 + 5.5 * s)]
         broken = line[place : place + 3].copy()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from core.data.phantom.body import Body
 from core.data.phantom.geometry import Array, Solids, ellipsoids, rotation, stack, tube
@@ -52,7 +52,7 @@ class Organs:
         """Rows of the organs that take room from one lung."""
         return self.rows(*INDENTING, f"dome_{side}", f"hilum_{side}")
 
-    def in_lung(self, side: str, points: Array) -> Array:
+    def in_lung(self, side: str, points: Array) -> NDArray[np.bool_]:
         """Whether points [N, 3] lie in one pleural cavity: bool [N]."""
         inside = np.asarray(self.solids.take(self.shell(side)).contains(points).all(0))
         near = np.flatnonzero(inside)

@@ -27,7 +27,7 @@ class Scene:
     """One study's chest, ready for rays.
 
     solids: the organs' (in their order), the arms' and the findings'. flesh: rows of what holds soft tissue.
-    patches: by side, rows of the findings' solids. parts: small things, of channel 0 for anatomy and i + 1 for finding i.
+    patches: by side, rows of the findings' solids. parts: small things, of channel 0 for anatomy, i + 1 for finding i.
     """
 
     body: Body
@@ -62,7 +62,7 @@ def build_frame(seed: int, body: Body) -> Frame:
 def study_parts(frame: Frame, disease: Disease, pitch: float) -> Parts:
     """Bones, air and vessels of one study, and the small parts of its findings, but for the arms.
 
-    pitch: mm, side of a pixel; vessels of a radius below a fifth of it are lost in its noise, and left out.
+    pitch: mm, side of a pixel; vessels of a radius below a third of it are lost in its noise, and left out.
     """
     body = frame.body
     small = [frame.trunk]
@@ -71,7 +71,7 @@ def study_parts(frame: Frame, disease: Disease, pitch: float) -> Parts:
     for side in SIDES:
         pleura = disease.pleura[side]
         mu = MU_BLOOD - MU_SOFT * body.lung_density
-        small.append(frame.trees[side].parts(mu, pleura.collapse, pleura.pivot, pitch / 5))
+        small.append(frame.trees[side].parts(mu, pleura.collapse, pleura.pivot, pitch / 3))
     for channel, effect in enumerate(disease.effects, start=1):
         if effect.parts is not None:
             small.append(effect.parts.to_channel(channel))

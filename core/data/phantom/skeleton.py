@@ -10,7 +10,7 @@ from core.data.phantom.organs import SIDES, SIGN, arm_line, cage_radii, spine_li
 from core.data.phantom.rays import Index, Parts, mixed_parts
 
 CORTEX, MARROW = 0.036, 0.004  # 1/mm over soft tissue
-RIBS, RIB_POINTS = 11, 11
+RIBS, RIB_POINTS = 11, 9
 RIB_REACH = np.array([140, 146, 150, 150, 150, 150, 146, 138, 126, 114, 80])  # degrees round the chest to bone's end
 VERTEBRAE, LEVEL = 14, 23.5  # T1 to L2, mm between them
 
@@ -21,7 +21,7 @@ def vertebra_heights(body: Body) -> Array:
 
 
 def rib_lines(body: Body, side: str) -> Array:
-    """Middle lines of one side's ribs from the spine round to where their cartilage begins: [11, 11, 3], mm."""
+    """Middle lines of one side's ribs from the spine round to where their cartilage begins: [11, 9, 3], mm."""
     part = np.linspace(0, 1, RIB_POINTS)
     rib = np.arange(RIBS)[:, None]
     angle = np.deg2rad(13 + (RIB_REACH[:, None] - 13) * part)
