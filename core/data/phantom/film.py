@@ -112,7 +112,13 @@ def exposed_field(image: Array) -> Array:
 def film_middle(exposure: Exposure) -> float:
     """The film value about which a site's processing turns its curve."""
     log = -np.log(exposed_field(exposure.primary + exposure.scattered))
-    return float(np.percentile(log[log > OPEN_BEAM], MIDDLE_SHARE)) / LOG_SPAN
+    return ranked(log[log > OPEN_BEAM], MIDDLE_SHARE) / LOG_SPAN
+
+
+def ranked(values: Array, percent: float) -> float:
+    """The value at a percentile of [N], without interpolation (np.percentile costs more than a small film's blur)."""
+    place = round(percent / 100 * (len(values) - 1))
+    return float(np.partition(values, place)[place])
 
 
 def develop(detected: Array, pitch: float, site: Site, middle: float) -> Array:

@@ -62,7 +62,7 @@ def build_frame(seed: int, body: Body) -> Frame:
 def study_parts(frame: Frame, disease: Disease, pitch: float) -> Parts:
     """Bones, air and vessels of one study, and the small parts of its findings, but for the arms.
 
-    pitch: mm, side of a pixel; vessels of a radius below a third of it are lost in its noise, and left out.
+    pitch: mm, side of a pixel; vessels of a radius below a third of it are too fine for the film and left out.
     """
     body = frame.body
     small = [frame.trunk]

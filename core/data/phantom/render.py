@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.phantom.effects import Effect
-from core.data.phantom.film import Pose, develop, expose, exposed_field, film_middle, noisy, pose_rays
+from core.data.phantom.film import Pose, develop, expose, exposed_field, film_middle, noisy, pose_rays, ranked
 from core.data.phantom.geometry import Array
 from core.data.phantom.projection import Scene, project
 from core.data.phantom.rays import Rays
@@ -24,7 +24,7 @@ class Sighting:
     """One finding on one film. mask: bool [H, W].
 
     box: x0, y0, x1, y1 in px (x1, y1 outside), None where it casts nothing. visibility: mean change of displayed grey
-    inside the mask if the finding were taken away, 0 to 1 of the window.
+    inside the mask if the finding were taken away and scatter stayed, 0 to 1 of the window.
     """
 
     effect: Effect
@@ -54,17 +54,15 @@ def render_film(
     exposure = expose(total, rays.pitch, scatter * site.scatter)
     middle = film_middle(exposure)
     values = develop(noisy(exposure, dose * site.dose, rng), rays.pitch, site, middle)
-    low = np.percentile(values[total > BARE], site.window[0])
-    high = np.percentile(exposed_field(values), site.window[1])
+    low, high = ranked(values[total > BARE], site.window[0]), ranked(exposed_field(values), site.window[1])
     values = _collimate(values, site, rng)
     clean = develop(exposure.primary + exposure.scattered, rays.pitch, site, middle)
     sightings = []
     for effect, change in zip(scene.disease.effects, found, strict=True):
-        without = expose(total - change, rays.pitch, scatter * site.scatter)
-        healthy = develop(without.primary + without.scattered, rays.pitch, site, middle)
+        healthy = develop(np.exp(change - total) + exposure.scattered, rays.pitch, site, middle)
         shown = [np.clip((v - low) / (high - low), 0, 1) for v in (clean, healthy)]
         sightings.append(_sight(effect, np.abs(change), np.abs(shown[0] - shown[1])))
-    return Film(values, (float(low), float(high)), sightings, rays.pitch)
+    return Film(values, (low, high), sightings, rays.pitch)
 
 
 def _sight(effect: Effect, change: Array, contrast: Array) -> Sighting:
