@@ -24,7 +24,7 @@ from core.io import canonical_hash, read_json, write_json
 from core.progress import Progress
 from core.workers import cores, die_with_parent
 
-VERSION = 2  # of the phantom's code: raised whenever the same settings would give other bytes
+VERSION = 3  # of the phantom's code: raised whenever the same settings would give other bytes
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 DONE, STARTED, PARTIAL = "phantom.json", "phantom-settings.json", ".partial"
 
