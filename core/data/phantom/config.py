@@ -31,7 +31,7 @@ class PhantomConfig(DataConfig):
     """A made data set of 3-D chests. Shares are of studies unless said otherwise, from 0 to 1."""
 
     name: str = setting("phantom", "which reader (see core/data/readers)")
-    patients: int = setting(600, "patients")
+    patients: int = setting(500, "patients")
     seed: int = setting(0, "seed of every patient, disease and film")
     studies_per_patient: float = setting(1.5, "mean number of studies of a patient (at least 1)")
     prevalence: dict[str, float] = setting(PREVALENCE, "share of studies with each finding; one left out: its default")
