@@ -7,8 +7,6 @@ import errno
 import fcntl
 import logging
 import multiprocessing
-import os
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -26,6 +24,7 @@ from core.data.types import SPLITS
 from core.errors import DataError
 from core.io import atomic_path, canonical_hash
 from core.progress import Progress
+from core.workers import cores, die_with_parent
 
 LOG = logging.getLogger(__name__)
 
@@ -142,14 +141,14 @@ def _finished(plans: Sequence[ShardPlan], folder: Path) -> dict[str, Record]:
 
 def _written(plans: Sequence[ShardPlan], folder: Path, workers: int) -> Iterator[tuple[ShardPlan, Record]]:
     """Write shards, in this process or in several; yields each with its record as it is finished."""
-    workers = min(workers or _cores(), len(plans))
+    workers = min(workers or cores(), len(plans))
     if workers <= 1:
         for plan in plans:
             yield plan, write_shard(plan, folder)
         return
     # Not fork: threads of the caller (torch's, the loader's) would not survive it.
     context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=die_with_parent) as pool:
         futures: dict[Future[Record], ShardPlan] = {pool.submit(write_shard, plan, folder): plan for plan in plans}
         try:
             for future in as_completed(futures):
@@ -161,23 +160,6 @@ def _written(plans: Sequence[ShardPlan], folder: Path, workers: int) -> Iterator
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _cores() -> int:
-    """Cores that this process may use (macOS knows only how many there are)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _die_with_parent() -> None:
-    """Let this worker end when the process that started it is killed; it would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _write_quarantine(folder: Path, plans: Sequence[ShardPlan], records: dict[str, Record]) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 
 from core.config import setting
 from core.errors import BusyError, UserError, check_range
+from core.workers import cores
 from sweeps.folders import trial_folder
 from sweeps.launchers.base import LAUNCHERS, LauncherConfig, Order
 from sweeps.lease import hold
@@ -37,11 +38,6 @@ class LocalConfig(LauncherConfig):
     def __post_init__(self) -> None:
         check_range("launcher.processes", self.processes, 0, 4096)
         check_range("launcher.threads", self.threads, 0, 4096)
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @LAUNCHERS.register("local", config=LocalConfig)

@@ -15,8 +15,9 @@ import psutil
 import pytest
 
 from core.errors import UserError
+from core.workers import cores
 from sweeps.folders import trial_folder
-from sweeps.launchers.local import Local, LocalConfig, cores
+from sweeps.launchers.local import Local, LocalConfig
 from sweeps.lease import owner
 from sweeps.ledger import Line, read_ledger
 from sweeps.plan import Plan

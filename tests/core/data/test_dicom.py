@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
@@ -19,6 +21,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
     JPEGLSLossless,
     RLELossless,
     generate_uid,
@@ -164,6 +167,20 @@ def test_compressed_syntaxes_equal_the_raw_film(syntax: str, bits: int, tmp_path
     expected = read(raw, tmp_path)
     np.testing.assert_allclose(expected, 1 - pixels / (2**bits - 1), atol=1e-6)
     np.testing.assert_array_equal(read(packed, tmp_path), expected)
+
+
+def test_jpeg_baseline_is_decoded_as_the_jpeg_inside_it(tmp_path: Path) -> None:
+    pixels = np.add.outer(np.arange(24), 6 * np.arange(32)).astype(np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=95)
+    dataset = film(pixels, bits=8, WindowCenter=128, WindowWidth=256)
+    dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    dataset.PixelData = encapsulate([stream.getvalue()])
+    dataset["PixelData"].is_undefined_length = True
+    inside = np.asarray(Image.open(stream)).astype(float)
+    shown = read(dataset, tmp_path)
+    assert np.corrcoef(shown.ravel(), inside.ravel())[0, 1] > 0.9999
+    assert np.abs((shown - shown.min()) / np.ptp(shown) - (inside - inside.min()) / np.ptp(inside)).max() < 0.01
 
 
 def test_big_endian(tmp_path: Path) -> None:
