@@ -19,8 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(config: DictConfig, arguments: argparse.Namespace) -> int:
     """Run what is missing and write the report; exit code 1 when a trial is still missing afterwards."""
-    from analysis.report import write_reports
-
+    from analysis.fresh import ensure_reports
     from sweeps.config import to_sweep
     from sweeps.plan import plans_for
     from sweeps.run import run_plans
@@ -31,6 +30,6 @@ def run(config: DictConfig, arguments: argparse.Namespace) -> int:
     plans = plans_for(settings.ablation or ABLATIONS, arguments.overrides)
     outcome = run_plans(plans, root, settings.launcher)
     print(show_outcome(outcome.lines, outcome.done_before), flush=True)
-    summary = write_reports(root, [plan.ablation.name for plan in plans])
+    summary = ensure_reports(root, [plan.ablation.name for plan in plans])
     print(f"\n{summary.main_table}\n\nreport: {summary.path}")
     return 0 if outcome.complete else 1
