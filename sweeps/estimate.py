@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.data.build import data_key
-
 from core.config import TrialConfig
+from core.data.build import data_key
 from core.data.store import open_store
 from core.errors import DataError
 from core.io import read_json

@@ -49,7 +49,6 @@ def is_done(folder: Path, evaluation: str) -> bool:
 def compute(config: TrialConfig, root: Path, report: Report) -> None:
     """Train and evaluate one trial. Raises whatever goes wrong."""
     from core.data.build import prepare
-
     from core.evaluation.evaluate import evaluate
     from core.results import write_result
     from core.trainer import load_method, pick_device, train
