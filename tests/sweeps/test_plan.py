@@ -125,7 +125,7 @@ def test_the_four_ablations_resolve_and_share_trials(preset: str) -> None:
     assert all(plan.preset == preset for plan in plans)
     by_name = {plan.ablation.name: plan for plan in plans}
     shared = set(by_name["masking_ratio"].trials()) & set(by_name["alignment_weight"].trials())
-    assert {trials[t].method.weight for t in shared} == {1.0}
+    assert {trials[t].method.weight for t in shared} == {0.1}
     if preset == "paper":
         sizes = {(c.model.width, c.model.depth, c.data.size, c.model.patch) for c in trials.values()}
         assert sizes == {(768, 12, 224, 16)}

@@ -153,10 +153,10 @@ def test_two_processes_that_build_the_same_data_set(films: Path, pristine: Path,
 ORPHANED = """
 import multiprocessing, os, time
 from concurrent.futures import ProcessPoolExecutor
-from core.data.build import _die_with_parent
+from core.workers import die_with_parent
 if __name__ == "__main__":
     context = multiprocessing.get_context("forkserver")
-    pool = ProcessPoolExecutor(1, mp_context=context, initializer=_die_with_parent)
+    pool = ProcessPoolExecutor(1, mp_context=context, initializer=die_with_parent)
     print(pool.submit(os.getpid).result(), flush=True)
     time.sleep(60)
 """
