@@ -300,5 +300,7 @@ def train(config: TrialConfig, store: StudyStore, folder: Path, on_step: OnStep 
         run.loop(on_step)
         if run.engine.rank == 0:
             run.finish()
+        # Nobody leaves before the files are there: whoever goes on expects them, and the first to go ends the group.
+        run.engine.wait()
     finally:
         run.engine.close()

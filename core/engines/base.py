@@ -40,6 +40,9 @@ class Engine(Protocol):
     def method(self) -> Method:
         """The bare method with its trained weights."""
 
+    def wait(self) -> None:
+        """Wait until every process has come here."""
+
     def close(self) -> None:
         """Leave the process group, if any."""
 

@@ -95,6 +95,11 @@ class TorchEngine:
         """The bare method with its trained weights."""
         return self._method
 
+    def wait(self) -> None:
+        """Wait until every process has come here."""
+        if dist.is_initialized():
+            dist.barrier()
+
     def close(self) -> None:
         """Leave the process group, if any."""
         if dist.is_initialized():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -40,12 +41,25 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StudyStore]:
 @pytest.fixture(scope="session")
 def trial(built: tuple[Path, StudyStore]) -> Callable[..., TrialConfig]:
     """trial("method=mae", ...): a small trial's config on that phantom."""
-    return lambda *overrides: to_trial(compose([*SMALL, f"paths.root={built[0]}", *overrides]))
+    return lambda *overrides: small_trial(built[0], overrides)
+
+
+def small_trial(root: Path, overrides: tuple[str, ...]) -> TrialConfig:
+    """The config of a small trial below `root`."""
+    return to_trial(compose([*SMALL, f"paths.root={root}", *overrides]))
+
+
+def start(target: Callable[..., None], *arguments: object) -> BaseProcess:
+    """Start `target` in a process that is forked from a fresh one: this one has threads, which no fork survives."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["core.trainer", "tests.core.conftest"])
+    process = context.Process(target=target, args=arguments)
+    process.start()
+    return process
 
 
 def in_process(target: Callable[..., None], *arguments: object) -> int | None:
     """Run `target` in a process of its own and return its exit code (negative: the signal that ended it)."""
-    process = multiprocessing.get_context("fork").Process(target=target, args=arguments)
-    process.start()
+    process = start(target, *arguments)
     process.join(timeout=120)
     return process.exitcode

@@ -14,6 +14,7 @@ import torch
 
 from core import checkpoint
 from core.config import TrialConfig
+from core.data.build import prepare
 from core.data.store import StudyStore
 from core.engines.torch_engine import TorchEngine
 from core.errors import CheckpointError, ConfigError, NonFiniteLossError
@@ -21,20 +22,21 @@ from core.io import read_json, sha256_file
 from core.methods.base import METHODS
 from core.telemetry import read_telemetry
 from core.trainer import MODEL_FILE, Run, load_method, train
-from tests.core.conftest import in_process
+from tests.core.conftest import in_process, small_trial
 
 Trial = Callable[..., TrialConfig]
 Built = tuple[Path, StudyStore]
 
 
-def train_until(config: TrialConfig, store: StudyStore, folder: Path, last: int) -> None:
+def train_until(root: Path, overrides: tuple[str, ...], folder: Path, last: int) -> None:
     """Train, and end by kill -9 once `last` steps are done."""
+    config = small_trial(root, overrides)
 
     def die(step: int, _: int) -> None:
         if step == last:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    train(config, store, folder, on_step=die)
+    train(config, prepare(config.data, root), folder, on_step=die)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def test_a_run_killed_at_several_points_ends_with_the_same_bytes(
     built: Built, trial: Trial, tmp_path: Path, undisturbed: Path
 ) -> None:
     for last in (1, 3, 4, 7):
-        assert in_process(train_until, trial(), built[1], tmp_path, last) == -signal.SIGKILL
+        assert in_process(train_until, built[0], (), tmp_path, last) == -signal.SIGKILL
         assert not (tmp_path / MODEL_FILE).exists()
     train(trial(), built[1], tmp_path)
     for name in (MODEL_FILE, "encoder_frontal.safetensors", "encoder_lateral.safetensors"):
@@ -58,8 +60,9 @@ def test_a_run_killed_at_several_points_ends_with_the_same_bytes(
 
 
 def test_a_damaged_checkpoint_is_passed_over(built: Built, trial: Trial, tmp_path: Path, undisturbed: Path) -> None:
-    config = trial("runtime.keep_checkpoints=2")
-    assert in_process(train_until, config, built[1], tmp_path, 7) == -signal.SIGKILL
+    overrides = ("runtime.keep_checkpoints=2",)
+    config = trial(*overrides)
+    assert in_process(train_until, built[0], overrides, tmp_path, 7) == -signal.SIGKILL
     steps = checkpoint.saved_steps(tmp_path / "checkpoints")
     assert len(steps) == 2
     newest = tmp_path / "checkpoints" / f"step-{steps[-1]:09d}.pt"
@@ -102,8 +105,8 @@ def test_what_does_not_change_the_result_may_change(built: Built, trial: Trial, 
     train(trial("runtime.log_every=7", "loader.workers=0"), built[1], undisturbed)
 
 
-def test_config_is_on_disk_before_the_first_step(built: Built, trial: Trial, tmp_path: Path) -> None:
-    assert in_process(train_until, trial(), built[1], tmp_path, 1) == -signal.SIGKILL
+def test_config_is_on_disk_before_the_first_step(built: Built, tmp_path: Path) -> None:
+    assert in_process(train_until, built[0], (), tmp_path, 1) == -signal.SIGKILL
     saved = read_json(tmp_path / "config.json")
     assert saved["config"]["method"]["mask_ratio"] == 0.75
     assert saved["data_fingerprint"] == built[1].fingerprint
@@ -134,7 +137,7 @@ def test_cost_and_telemetry(built: Built, undisturbed: Path) -> None:
 
 
 def test_seconds_survive_a_resume(built: Built, trial: Trial, tmp_path: Path) -> None:
-    assert in_process(train_until, trial(), built[1], tmp_path, 6) == -signal.SIGKILL
+    assert in_process(train_until, built[0], (), tmp_path, 6) == -signal.SIGKILL
     before = read_telemetry(tmp_path / "telemetry.jsonl")[-1]["seconds"]
     train(trial(), built[1], tmp_path)
     cost = read_json(tmp_path / "cost.json")
@@ -161,7 +164,7 @@ def test_a_non_finite_loss_stops_with_the_step_its_studies_and_the_weights_befor
     assert all(torch.isfinite(w).all() for w in weights.values())
     monkeypatch.undo()
     stopped = tmp_path / "stopped"
-    assert in_process(train_until, trial("runtime.checkpoint_every=5"), built[1], stopped, 5) == -signal.SIGKILL
+    assert in_process(train_until, built[0], ("runtime.checkpoint_every=5",), stopped, 5) == -signal.SIGKILL
     honest = checkpoint.load(stopped / "checkpoints", 5)["engine"]["method"]
     assert all(torch.equal(weights[name], honest[name]) for name in honest)
 
@@ -169,8 +172,9 @@ def test_a_non_finite_loss_stops_with_the_step_its_studies_and_the_weights_befor
 @pytest.mark.parametrize("name", METHODS.names())
 def test_every_method_trains_resumes_and_loads(name: str, built: Built, trial: Trial, tmp_path: Path) -> None:
     extra = ["method.expander=[16,16]"] if name == "vicreg" else []
-    config = trial(f"method={name}", "train.epochs=1", *extra)
-    assert in_process(train_until, config, built[1], tmp_path / "cut", 3) == -signal.SIGKILL
+    overrides = (f"method={name}", "train.epochs=1", *extra)
+    config = trial(*overrides)
+    assert in_process(train_until, built[0], overrides, tmp_path / "cut", 3) == -signal.SIGKILL
     for folder in ("cut", "whole"):
         train(config, built[1], tmp_path / folder)
     assert sha256_file(tmp_path / "cut" / MODEL_FILE) == sha256_file(tmp_path / "whole" / MODEL_FILE)

@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from core.config import TrialConfig
+from core.data.build import prepare
 from core.data.store import StudyStore
 from core.distributed import gather_rows
 from core.telemetry import read_telemetry
 from core.trainer import train
-from tests.core.conftest import in_process
+from tests.core.conftest import in_process, small_trial, start
 
 Trial = Callable[..., TrialConfig]
 Built = tuple[Path, StudyStore]
@@ -36,14 +37,16 @@ def as_rank(rank: int, world: int, port: int, target: Callable[..., None], *argu
 
 def on_two(target: Callable[..., None], *arguments: object) -> None:
     """Run `target` on two ranks; both must end well."""
-    import multiprocessing
-
-    port, context = free_port(), multiprocessing.get_context("fork")
-    other = context.Process(target=as_rank, args=(1, 2, port, target, *arguments))
-    other.start()
+    port = free_port()
+    other = start(as_rank, 1, 2, port, target, *arguments)
     first = in_process(as_rank, 0, 2, port, target, *arguments)
     other.join(timeout=60)
     assert (first, other.exitcode) == (0, 0)
+
+
+def train_there(root: Path, overrides: tuple[str, ...], folder: Path) -> None:
+    config = small_trial(root, overrides)
+    train(config, prepare(config.data, root), folder)
 
 
 @pytest.mark.parametrize(
@@ -60,9 +63,9 @@ def on_two(target: Callable[..., None], *arguments: object) -> None:
 def test_two_processes_train_what_one_does(
     overrides: tuple[str, ...], built: Built, trial: Trial, tmp_path: Path
 ) -> None:
-    config = trial(*overrides, "train.epochs=2", "optim.base_lr=1e-2")
-    train(config, built[1], tmp_path / "one")
-    on_two(train, config, built[1], tmp_path / "two")
+    overrides = (*overrides, "train.epochs=2", "optim.base_lr=1e-2")
+    train(trial(*overrides), built[1], tmp_path / "one")
+    on_two(train_there, built[0], overrides, tmp_path / "two")
     one, two = (read_telemetry(tmp_path / n / "telemetry.jsonl") for n in ("one", "two"))
     assert len(one) == len(two) > 0
     for name in ("loss", "gradient_norm"):
