@@ -59,7 +59,6 @@ class Meter:
     seconds: float = 0.0
     data_wait_seconds: float = 0.0
     images: int = 0
-    studies: int = 0
     wasted_seconds: float = 0.0
 
 

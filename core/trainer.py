@@ -276,7 +276,7 @@ class Run:
         }
 
     def finish(self) -> None:
-        """Write cost, exported encoders and, last, the method's weights; then drop the checkpoints."""
+        """Write cost, exported encoders and, last, the method's weights."""
         method = self.engine.method()
         telemetry.write_cost(self.folder, self.cost())
         export_encoder(self.folder, method.encoder)
