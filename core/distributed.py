@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -56,3 +57,35 @@ def sum_over_ranks(value: Tensor) -> Tensor:
     total = value.detach().clone()
     dist.all_reduce(total)
     return total
+
+
+class StopTogether:
+    """Whether to stop before the next step, answered alike on every rank.
+
+    A rank that is asked to stop must not leave alone: the others would wait for it in the next collective. Each
+    call starts a small vote on the CPU, beside the step, and answers with the outcome of the vote before; so
+    nothing waits, no device is asked, and all stop one step after the first one wanted to.
+    """
+
+    def __init__(self, wanted: Callable[[], bool]) -> None:
+        self._wanted = wanted
+        self._group = dist.new_group(backend="gloo") if world_size() > 1 else None
+        self._vote: tuple[Tensor, Any] | None = None
+
+    def __call__(self) -> bool:
+        """Call once a step, on every rank."""
+        if self._group is None:
+            return self._wanted()
+        answer = self.settle()
+        mine = torch.tensor(int(self._wanted()))
+        self._vote = mine, dist.all_reduce(mine, dist.ReduceOp.MAX, self._group, async_op=True)
+        return answer
+
+    def settle(self) -> bool:
+        """Wait for the vote that is under way; its outcome (False where there is none)."""
+        if self._vote is None:
+            return False
+        votes, work = self._vote
+        work.wait()
+        self._vote = None
+        return bool(votes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -38,6 +39,19 @@ class BusyError(UserError):
 
 class NonFiniteLossError(UserError):
     """Training produced a loss that is not a finite number."""
+
+
+def disk_full(error: BaseException | None) -> bool:
+    """Whether an error, or what caused it, is that a disk or a quota is full."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__
+    return False
+
+
+class Interrupted(Exception):  # noqa: N818 (no error)
+    """Training was asked to stop and did so: everything up to now is in a checkpoint. No error of anybody."""
 
 
 def nearest(word: str, options: Iterable[str], n: int = 3) -> list[str]:

@@ -26,7 +26,7 @@ from core.data.pairings.base import PAIRINGS
 from core.data.store import StudyStore, StudyTable
 from core.data.types import Bools
 from core.engines.base import ENGINES, Engine
-from core.errors import ConfigError, NonFiniteLossError
+from core.errors import ConfigError, Interrupted, NonFiniteLossError
 from core.export import export_encoder, load_method_weights, save_method
 from core.identity import code_version, differences, result_config, trial_id
 from core.io import read_json, write_json
@@ -34,10 +34,16 @@ from core.methods.base import METHODS, Method, MethodContext, ViewBatch
 from core.schedules import learning_rate
 
 OnStep = Callable[[int, int], None]
+Stop = Callable[[], bool]
 MODEL_FILE = "model.safetensors"
 
 # Two streams of random numbers a step: adding a draw to one must not shift the other.
 AUGMENT_STREAM, METHOD_STREAM = 0, 1
+
+
+def never() -> bool:
+    """Nobody asks this run to stop."""
+    return False
 
 
 def pick_device(name: str) -> torch.device:
@@ -228,9 +234,9 @@ class Run:
             "peak_memory_bytes": telemetry.peak_memory(self.engine.device),
         }
 
-    def loop(self, on_step: OnStep | None) -> None:
-        """All steps from where the run stands to the end."""
-        runtime, plan = self.config.runtime, self.plan
+    def loop(self, on_step: OnStep | None, stop: Stop) -> None:
+        """All steps from where the run stands to the end. Raises Interrupted, with a checkpoint, when told to stop."""
+        runtime, plan, stopping = self.config.runtime, self.plan, distributed.StopTogether(stop)
         with contextlib.ExitStack() as open_files:
             sinks = []
             if self.engine.rank == 0:
@@ -248,11 +254,17 @@ class Run:
                     record = self.record(step, losses, lr)
                     for sink in sinks:
                         sink.write(record)
-                if not last and runtime.checkpoint_every and (step + 1) % runtime.checkpoint_every == 0:
+                stopped = not last and stopping()
+                due = runtime.checkpoint_every and (step + 1) % runtime.checkpoint_every == 0
+                if not last and (due or stopped):
                     self.check_finite()
                     self.save(step + 1)
                 if on_step is not None:
                     on_step(step + 1, plan.total)
+                if stopped:
+                    stopping.settle()
+                    raise Interrupted(f"stopped at step {step + 1} of {plan.total}; a checkpoint was written")
+            stopping.settle()
 
     def cost(self) -> dict[str, Any]:
         """What the run cost, all resumes included."""
@@ -283,11 +295,14 @@ class Run:
         save_method(self.folder / MODEL_FILE, method)
 
 
-def train(config: TrialConfig, store: StudyStore, folder: Path, on_step: OnStep | None = None) -> None:
+def train(
+    config: TrialConfig, store: StudyStore, folder: Path, on_step: OnStep | None = None, stop: Stop = never
+) -> None:
     """Train a trial in `folder`; returns at once when it is trained, goes on where it was when it is not.
 
-    Raises ConfigError when the folder holds another config's run, NonFiniteLossError when the loss is not
-    finite (the state before that step is kept), DataError for broken shards.
+    stop: asked once a step; when it says yes on any rank, all ranks stop at the same step, a checkpoint is written
+    and Interrupted is raised. Raises ConfigError when the folder holds another config's run, NonFiniteLossError when
+    the loss is not finite (the state before that step is kept), DataError for broken shards.
     """
     write_config(config, store, folder)
     if (folder / MODEL_FILE).exists():
@@ -297,7 +312,7 @@ def train(config: TrialConfig, store: StudyStore, folder: Path, on_step: OnStep 
     run = Run(config, store, folder)
     try:
         run.resume()
-        run.loop(on_step)
+        run.loop(on_step, stop)
         if run.engine.rank == 0:
             run.finish()
         # Nobody leaves before the files are there: whoever goes on expects them, and the first to go ends the group.

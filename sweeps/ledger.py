@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from core.progress import duration
 from sweeps.folders import trial_folder
@@ -14,7 +15,25 @@ from sweeps.lease import owner
 from sweeps.status import LOG, Status, read_status
 from sweeps.trial import is_done
 
-STATES = ("done", "running", "interrupted", "failed", "pending")
+STATES = ("done", "running", "preempted", "interrupted", "failed", "pending")
+
+
+class Place(Protocol):
+    """Where a scheduler has a trial. Each answer is a text for people.
+
+    waits: whether a job that has not begun, or is to begin again, will run it. works: whether a job that runs will.
+    """
+
+    @property
+    def waits(self) -> bool: ...
+
+    @property
+    def works(self) -> bool: ...
+
+    def holds(self, worker: str) -> bool:
+        """Whether the lease of this worker belongs to the place's job."""
+
+    def __str__(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -26,29 +45,45 @@ class Line:
     detail: str = ""
 
 
-def read_ledger(root: Path, trials: Mapping[str, str]) -> list[Line]:
+def read_ledger(root: Path, trials: Mapping[str, str], places: Mapping[str, Place] | None = None) -> list[Line]:
     """Where every declared trial (id -> evaluation key) stands, in this order.
 
     done: its result is there and whole. A result that was cut short is a hole, whatever status.json says.
-    running: a live process has it. interrupted: it began, and its owner is gone; the next run goes on from there.
+    running: a live process has it. preempted: it began, stopped, and a scheduler will run it again (places: trial ->
+    where). interrupted: it began, and nobody will go on with it unless it is run again. pending: it never began.
     """
-    return [_line(trial, evaluation, trial_folder(root, trial)) for trial, evaluation in trials.items()]
+    return [
+        _line(trial, evaluation, trial_folder(root, trial), (places or {}).get(trial))
+        for trial, evaluation in trials.items()
+    ]
 
 
-def _line(trial: str, evaluation: str, folder: Path) -> Line:
+def _line(trial: str, evaluation: str, folder: Path, place: Place | None) -> Line:
+    there = str(place) if place else ""
     if not folder.is_dir():
-        return Line(trial, "pending")
+        return Line(trial, "pending", there)
     if is_done(folder, evaluation):
         return Line(trial, "done")
     status = read_status(folder)
-    if owner(folder) is not None:
-        return Line(trial, "running", _progress(status))
+    held = owner(folder)
+    # a lease outlives its process for a while; the scheduler knows at once that the process's job is not running
+    if held is not None and not (place and place.waits and place.holds(held.worker)):
+        return Line(trial, "running", _joined(_progress(status), there if place and place.works else ""))
+    if place and (place.waits or place.works):
+        began = status is not None and status.state in ("running", "stopped")
+        return Line(trial, "preempted" if began else "pending", _joined(_progress(status) if began else "", there))
     if status is None or status.state == "done":
         # trained for another evaluation, or its result was deleted or cut short
-        return Line(trial, "pending", "was trained; its result for these settings is missing" if status else "")
+        return Line(
+            trial, "pending", _joined("was trained; its result for these settings is missing" if status else "", there)
+        )
     if status.state == "failed":
         return Line(trial, "failed", f"{status.error} (log: {folder / LOG})")
-    return Line(trial, "interrupted", _progress(status))
+    return Line(trial, "interrupted", _joined(_progress(status), there))
+
+
+def _joined(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
 
 
 def _progress(status: Status | None) -> str:

@@ -119,6 +119,19 @@ def environment(variables: dict[str, str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def only_environment(variables: dict[str, str]) -> Iterator[None]:
+    """Give processes started inside the block these environment variables and no others."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
 def deaf_to_interrupts() -> Iterator[None]:
     """Processes started inside ignore Ctrl-C: the launcher alone hears it, and stops them in order."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ class Queue:
         self._todo, self._taken = folder / "todo", folder / "taken"
 
     @classmethod
-    def fill(cls, folder: Path, trials: dict[str, TrialConfig]) -> Queue:
+    def fill(cls, folder: Path, trials: Mapping[str, TrialConfig]) -> Queue:
         """A new queue of `trials` (id -> config), in this order."""
         queue = cls(folder)
         queue._taken.mkdir(parents=True)

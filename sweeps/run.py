@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.config import TrialConfig
 from core.data.build import data_key, prepare
-from core.errors import require
+from core.errors import BusyError, require
 from core.progress import Progress
 from sweeps.estimate import estimate
 from sweeps.folders import runs_folder
 from sweeps.launchers.base import LAUNCHERS, Launcher, Order, Submission
+from sweeps.lease import hold
 from sweeps.ledger import Line, counts, read_ledger
 from sweeps.plan import Plan, write_plan
-from sweeps.queue import Queue
 from sweeps.show import show_plans
 from sweeps.trial import Compute, compute
 
 POLL_SECONDS = 0.5
+SUBMITTING = ".submitting"
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,15 @@ def all_trials(plans: Sequence[Plan]) -> dict[str, TrialConfig]:
     return trials
 
 
-def preview(plans: Sequence[Plan], root: Path) -> str:
-    """What running the plans would do and cost, as text. Writes nothing."""
+def preview(plans: Sequence[Plan], root: Path, launcher: Any) -> str:
+    """What running the plans on `launcher` (its config) would do and cost, as text. Writes nothing."""
     trials = all_trials(plans)
     lines = read_ledger(root, _keys(plans))
     done = {line.trial: trials[line.trial] for line in lines if line.state == "done"}
     missing = {trial: config for trial, config in trials.items() if trial not in done}
-    return show_plans(plans, lines, estimate(root, missing, done))
+    text = show_plans(plans, lines, estimate(root, missing, done))
+    built: Launcher = LAUNCHERS.build(launcher)
+    return f"{text}\n{built.plan(missing)}" if missing else text
 
 
 def _keys(plans: Sequence[Plan]) -> dict[str, str]:
@@ -68,19 +72,84 @@ def _keys(plans: Sequence[Plan]) -> dict[str, str]:
     return keys
 
 
-def run_plans(plans: Sequence[Plan], root: Path, launcher: Any, compute: Compute = compute) -> Outcome:
-    """Write the plans, build the data, run what is missing on `launcher` (its config), and return what came out.
+@dataclass(frozen=True)
+class Started:
+    """Plans whose missing trials were handed to a launcher. submission: None where nothing was missing."""
 
-    A trial that fails does so alone. Ctrl-C stops the workers; everything on disk is kept.
+    launcher: Launcher
+    order: Order
+    submission: Submission | None
+    keys: Mapping[str, str]
+    done_before: int
+
+    def describe(self) -> str:
+        """What was started, for the user."""
+        queued = len(self.keys) - self.done_before - len(self.order.trials)
+        lines = [f"{queued} trials are under way already"] if queued else []
+        if self.submission:
+            lines.append(f"{len(self.order.trials)} of {len(self.keys)} trials to run: {self.submission.describe()}")
+        return "\n".join(lines)
+
+    def outcome(self) -> Outcome:
+        """How all trials stand now."""
+        return Outcome(read_ledger(self.order.root, self.keys), self.done_before)
+
+    def see_through(self) -> Outcome:
+        """Follow the trials to their end. On any error, Ctrl-C too, stop workers that are this process's own."""
+        if self.submission is None:
+            return self.outcome()
+        mine = {trial: self.keys[trial] for trial in self.order.trials}
+        try:
+            left = follow(self.submission, self.order.root, mine, len(self.keys))
+        finally:
+            if not self.launcher.detached:
+                self.submission.cancel()
+        if left == 0 and not self.launcher.detached:
+            # what the workers said is of use only when something went wrong
+            shutil.rmtree(self.order.folder, ignore_errors=True)
+        return self.outcome()
+
+
+def run_plans(plans: Sequence[Plan], root: Path, launcher: Any, compute: Compute = compute) -> Outcome:
+    """Start what is missing on `launcher` (its config), see it through, and return what came out.
+
+    A trial that fails does so alone. Everything on disk is kept, whatever ends the run.
     """
+    started = start_plans(plans, root, launcher, compute)
+    print(started.describe(), flush=True)
+    return started.see_through()
+
+
+def start_plans(plans: Sequence[Plan], root: Path, launcher: Any, compute: Compute = compute) -> Started:
+    """Write the plans and hand what is missing, and not under way already, to the launcher."""
     trials, keys = all_trials(plans), _keys(plans)
+    built: Launcher = LAUNCHERS.build(launcher)
+    built.check()
     for plan in plans:
         write_plan(root, plan)
-    missing = {line.trial: trials[line.trial] for line in read_ledger(root, keys) if line.state != "done"}
-    if missing:
-        build_data(list(missing.values()), root)
-        _launch(missing, keys, root, launcher, compute)
-    return Outcome(read_ledger(root, keys), len(trials) - len(missing))
+    with one_at_a_time(root):
+        missing = [line.trial for line in read_ledger(root, keys) if line.state != "done"]
+        under_way = built.under_way(root) if missing else set[str]()
+        wanted = {trial: trials[trial] for trial in missing if trial not in under_way}
+        folder = runs_folder(root) / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+        order = Order(wanted, tuple(plan.ablation.name for plan in plans), root, folder, compute)
+        if wanted and not built.detached:
+            build_data(list(wanted.values()), root)
+        submission = built.submit(order) if wanted else None
+    return Started(built, order, submission, keys, len(trials) - len(missing))
+
+
+@contextlib.contextmanager
+def one_at_a_time(root: Path) -> Iterator[None]:
+    """Let two sweeps that are started at once submit one after the other, so that the second sees the first's jobs."""
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(hold(root / SUBMITTING))
+                break
+            except BusyError:
+                time.sleep(POLL_SECONDS)
+        yield
 
 
 def build_data(configs: Sequence[TrialConfig], root: Path) -> None:
@@ -90,39 +159,18 @@ def build_data(configs: Sequence[TrialConfig], root: Path) -> None:
         prepare(config, root)
 
 
-def _launch(
-    missing: Mapping[str, TrialConfig], keys: Mapping[str, str], root: Path, config: Any, compute: Compute
-) -> None:
-    folder = runs_folder(root) / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
-    order = Order(Queue.fill(folder / "queue", dict(missing)), root, folder / "logs", compute)
-    launcher: Launcher = LAUNCHERS.build(config)
-    submission = launcher.submit(order)
-    print(f"{len(missing)} of {len(keys)} trials to run: {submission.describe()}", flush=True)
-    if launcher.detached:
-        return
-    if follow(submission, root, {trial: keys[trial] for trial in missing}, len(keys)) == 0:
-        # what the workers said is of use only when something went wrong
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def follow(submission: Submission, root: Path, trials: Mapping[str, str], total: int) -> int:
-    """Show progress of `trials` (id -> evaluation key) until nothing runs any more; returns how many are not done.
-
-    On any error, Ctrl-C too, stop what runs.
-    """
+    """Show progress of `trials` (id -> evaluation key) until nothing runs any more; returns how many are not done."""
     left = dict(trials)
-    try:
-        with Progress("sweep", total, "trials", done=total - len(left)) as progress:
-            active = True
-            while active:
-                time.sleep(POLL_SECONDS)
-                active = submission.active()
-                lines = read_ledger(root, left)
-                finished = {line.trial for line in lines if line.state == "done"}
-                left = {trial: key for trial, key in left.items() if trial not in finished}
-                progress.advance(len(finished), note=_note(lines))
-    finally:
-        submission.cancel()
+    with Progress("sweep", total, "trials", done=total - len(left)) as progress:
+        active = True
+        while active:
+            time.sleep(POLL_SECONDS)
+            active = submission.active()
+            lines = read_ledger(root, left)
+            finished = {line.trial for line in lines if line.state == "done"}
+            left = {trial: key for trial, key in left.items() if trial not in finished}
+            progress.advance(len(finished), note=_note(lines))
     return len(left)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from core.progress import duration
 from sweeps.declared import DeclaredPlan, DeclaredTrial
 from sweeps.estimate import Estimate
-from sweeps.ledger import Line, read_ledger, summary
+from sweeps.ledger import Line, Place, read_ledger, summary
 from sweeps.plan import Plan
 
 
@@ -66,9 +66,9 @@ def show_outcome(lines: Sequence[Line], done_before: int) -> str:
     return summary(list(lines)) + found + ("\n" + columns(missing) if missing else "") + hint
 
 
-def show_status(plan: DeclaredPlan, root: Path) -> str:
-    """The table of `viewpair status` for one ablation: a line a trial."""
-    lines = {line.trial: line for line in read_ledger(root, plan.keys())}
+def show_status(plan: DeclaredPlan, root: Path, places: Mapping[str, Place]) -> str:
+    """The table of `viewpair status` for one ablation: a line a trial. places: where a scheduler has trials."""
+    lines = {line.trial: line for line in read_ledger(root, plan.keys(), places)}
     rows = [
         (f"  {cell.name}", _own(trial), trial.id, lines[trial.id].state, lines[trial.id].detail)
         for cell in plan.cells

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 from core.config import TrialConfig
-from core.errors import DataError, UserError
+from core.errors import DataError, Interrupted, UserError
 from core.identity import evaluation_key, trial_id
 from core.io import write_text
 from sweeps.folders import trial_folder
+from sweeps.interrupt import Warned
 from sweeps.lease import Lease, hold
 from sweeps.status import ERROR, Reporter
 
@@ -18,13 +20,18 @@ from sweeps.status import ERROR, Reporter
 class Report:
     """How a computation tells of its progress. Raises BusyError once the trial was taken over by another process."""
 
-    def __init__(self, reporter: Reporter, lease: Lease) -> None:
-        self._reporter, self._lease = reporter, lease
+    def __init__(self, reporter: Reporter, lease: Lease, warned: Warned) -> None:
+        self._reporter, self._lease, self.warned = reporter, lease, warned
 
     def stage(self, name: str) -> None:
-        """Enter stage data | train | evaluate."""
+        """Enter stage data | train | evaluate. Raises Interrupted when a warning has come."""
         self._lease.check()
+        self.warned.check()
         self._reporter.stage(name)
+
+    def training(self) -> contextlib.AbstractContextManager[None]:
+        """Inside the block, who trains asks `warned()` at every step and stops by itself."""
+        return self.warned.training()
 
     def step(self, step: int, total_steps: int) -> None:
         """`step` of `total_steps` is done."""
@@ -57,26 +64,34 @@ def compute(config: TrialConfig, root: Path, report: Report) -> None:
     report.stage("data")
     store = prepare(config.data, root)
     report.stage("train")
-    train(config, store, folder, report.step)
+    with report.training():
+        train(config, store, folder, report.step, report.warned)
     report.stage("evaluate")
     device = pick_device(config.runtime.device)
     method = load_method(config, store, folder, device)
     write_result(folder, config, store, evaluate(config, store, method, device))
 
 
-def run_trial(config: TrialConfig, root: Path, worker: str = "", compute: Compute = compute) -> bool:
+def run_trial(
+    config: TrialConfig, root: Path, worker: str = "", compute: Compute = compute, warned: Warned | None = None
+) -> bool:
     """Run a trial unless its result is there; returns whether it is now done.
 
     A failure is written to error.txt (traceback) and status.json (one line), not raised. Raises BusyError when
-    another process has the trial. Ctrl-C and SystemExit pass through and leave the trial to be resumed.
+    another process has the trial, Interrupted when a warning stopped it. Ctrl-C passes through. Both leave the
+    trial to be resumed.
     """
+    warned = warned or Warned()
     folder = trial_folder(root, trial_id(config))
     with hold(folder, worker) as lease:
         if is_done(folder, evaluation_key(config)):
             return True
         reporter = Reporter(folder)
         try:
-            compute(config, root, Report(reporter, lease))
+            compute(config, root, Report(reporter, lease, warned))
+        except Interrupted as stopped:
+            reporter.end("stopped", str(stopped))
+            raise
         except Exception as error:
             lease.check()
             fail(folder, reporter, error)

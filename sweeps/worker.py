@@ -14,6 +14,7 @@ from core.config import TrialConfig
 from core.errors import BusyError
 from core.identity import trial_id
 from sweeps.folders import trial_folder
+from sweeps.interrupt import Warned
 from sweeps.queue import Queue
 from sweeps.status import LOG
 from sweeps.trial import Compute, run_trial
@@ -23,27 +24,27 @@ WAIT_SECONDS = 1.0
 ATTEMPT = "=== attempt by "
 
 
-def pull(queue: Queue, root: Path, worker: str, compute: Compute) -> None:
+def pull(queue: Queue, root: Path, worker: str, compute: Compute, warned: Warned) -> None:
     """Run trials until the queue is empty, then those that another sweep had, once they are free.
 
     A trial that another sweep is running is not run twice: when it is free again its result is there, or its
-    owner died and it is ours.
+    owner died and it is ours. Raises Interrupted when a warning has come.
     """
     busy = []
     while (taken := queue.take(worker)) is not None:
-        if not attempt(taken.config, root, worker, compute):
+        if not attempt(taken.config, root, worker, compute, warned):
             busy.append(taken.config)
     for config in busy:
-        while not attempt(config, root, worker, compute):
+        while not attempt(config, root, worker, compute, warned):
             time.sleep(WAIT_SECONDS)
 
 
-def attempt(config: TrialConfig, root: Path, worker: str, compute: Compute) -> bool:
+def attempt(config: TrialConfig, root: Path, worker: str, compute: Compute, warned: Warned) -> bool:
     """Run a trial with its output in its own log; False when another process has it."""
     try:
         with output_to(trial_folder(root, trial_id(config)) / LOG):
             print(f"{ATTEMPT}{worker}, process {os.getpid()}", flush=True)
-            run_trial(config, root, worker, compute)
+            run_trial(config, root, worker, compute, warned)
     except BusyError:
         return False
     return True

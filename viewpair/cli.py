@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import importlib
 import os
 import pkgutil
@@ -19,7 +18,7 @@ from typing import NoReturn, Protocol, cast
 from omegaconf import DictConfig, OmegaConf
 
 import viewpair.commands
-from core.errors import UserError, did_you_mean
+from core.errors import UserError, did_you_mean, disk_full
 
 USER_ERROR, INTERRUPTED = 2, 130
 
@@ -160,7 +159,7 @@ def main(words: Sequence[str] | None = None) -> int:
         say("interrupted; what was computed is kept, run the same command to go on")
         return INTERRUPTED
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not disk_full(error):
             raise
         say(f"the disk is full ({error.filename or error})\n  -> free some space and run the same command to go on")
         return USER_ERROR

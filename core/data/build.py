@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import logging
 import multiprocessing
@@ -21,7 +20,7 @@ from core.data.readers.base import READERS
 from core.data.shards import ImagePlan, Record, ShardPlan, StudyPlan, finished_record, write_shard
 from core.data.store import INDEX, QUARANTINE, StudyStore, open_store
 from core.data.types import SPLITS
-from core.errors import DataError
+from core.errors import DataError, disk_full
 from core.io import atomic_path, canonical_hash
 from core.progress import Progress
 from core.workers import cores, die_with_parent
@@ -79,7 +78,7 @@ def _disk_full_is_told(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not disk_full(error):
             raise
         raise DataError(
             f"the disk is full: {folder} could not be written",

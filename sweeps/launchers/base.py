@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from core.config import setting
+from core.config import TrialConfig, setting
 from core.registry import Registry
-from sweeps.queue import Queue
 from sweeps.trial import Compute
+
+LOGS = "logs"
 
 
 @dataclass
@@ -23,13 +25,15 @@ class LauncherConfig:
 class Order:
     """What a launcher is asked to run.
 
-    queue: the trials, handed out to whoever asks. root: folder of everything that is written. logs: folder for
-    the workers' own output. compute: what a worker does with one trial.
+    trials: id -> config, in this order. ablations: whose they are. root: folder of everything that is written.
+    folder: of this run alone, for the launcher's own files and its workers' output. compute: what a worker does
+    with one trial.
     """
 
-    queue: Queue
+    trials: Mapping[str, TrialConfig]
+    ablations: tuple[str, ...]
     root: Path
-    logs: Path
+    folder: Path
     compute: Compute
 
 
@@ -49,12 +53,22 @@ class Submission(Protocol):
 class Launcher(Protocol):
     """Starts workers, built as `Launcher(config)`.
 
-    detached: whether trials go on without this process, so that a sweep may return once they are submitted.
+    detached: whether trials go on without this process, so that a sweep may return once they are submitted. Then
+    the launcher also sees to the data and to the report; else whoever submits has built the data before.
     """
 
     detached: bool
 
     def __init__(self, config: Any) -> None: ...
+
+    def check(self) -> None:
+        """Raise UserError, before anything is written or started, where the config cannot work."""
+
+    def plan(self, trials: Mapping[str, TrialConfig]) -> str:
+        """One line for `--dry-run`: how these trials would be run."""
+
+    def under_way(self, root: Path) -> set[str]:
+        """Ids of trials that earlier submissions will still run, so that none is submitted twice."""
 
     def submit(self, order: Order) -> Submission:
         """Start running the order's trials and return at once. Raises UserError when that cannot work."""

@@ -6,18 +6,22 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.config import setting
-from core.errors import BusyError, UserError, check_range
+from core.config import TrialConfig, setting
+from core.errors import BusyError, Interrupted, UserError, check_range
 from core.workers import cores
 from sweeps.folders import trial_folder
-from sweeps.launchers.base import LAUNCHERS, LauncherConfig, Order
+from sweeps.interrupt import STOPPED, Warned
+from sweeps.launchers.base import LAUNCHERS, LOGS, LauncherConfig, Order
 from sweeps.lease import hold
 from sweeps.processes import ProcessId, deaf_to_interrupts, die_with, environment, kill_tree
+from sweeps.queue import Queue
 from sweeps.status import LOG, Reporter, read_status
+from sweeps.trial import Compute
 from sweeps.worker import ATTEMPT, pull
 
 # submitit ends a local job after two minutes unless told otherwise
@@ -49,12 +53,26 @@ class Local:
     def __init__(self, config: LocalConfig) -> None:
         self.config = config
 
+    def check(self) -> None:
+        """Nothing can be wrong here that the config's own checks do not find."""
+
+    def plan(self, trials: Mapping[str, TrialConfig]) -> str:
+        """How many side by side."""
+        processes, threads = self._share(len(trials))
+        return f"{processes} trials side by side on this machine, {threads} CPU thread(s) each"
+
+    def under_way(self, root: Path) -> set[str]:
+        """None: local trials that still run are seen by their leases, and waited for."""
+        return set()
+
     def submit(self, order: Order) -> LocalRun:
         """Start the workers."""
-        wanted = self.config.processes or len(self.config.gpus) or cores()
-        processes = min(wanted, len(order.queue))
-        threads = self.config.threads or max(1, cores() // max(1, processes))
-        return LocalRun(order, processes, threads, tuple(self.config.gpus))
+        return LocalRun(order, *self._share(len(order.trials)), tuple(self.config.gpus))
+
+    def _share(self, trials: int) -> tuple[int, int]:
+        """Processes, and CPU threads of each."""
+        processes = min(self.config.processes or len(self.config.gpus) or cores(), trials)
+        return processes, self.config.threads or max(1, cores() // max(1, processes))
 
 
 @dataclass
@@ -70,12 +88,14 @@ class LocalRun:
 
     def __init__(self, order: Order, processes: int, threads: int, gpus: tuple[int, ...]) -> None:
         self._order, self._threads, self._gpus = order, threads, gpus
+        self._queue = Queue.fill(order.folder / "queue", order.trials)
         self._started = 0
         self._slots = [self._start(position) for position in range(processes)]
 
     def describe(self) -> str:
         """How many workers, with how many threads."""
-        return f"{len(self._slots)} trials side by side, {self._threads} CPU thread(s) each; logs in {self._order.logs}"
+        logs = self._order.folder / LOGS
+        return f"{len(self._slots)} trials side by side, {self._threads} CPU thread(s) each; logs in {logs}"
 
     def active(self) -> bool:
         """Whether workers run. One that was killed costs its trial; a new worker goes on with the rest."""
@@ -83,7 +103,7 @@ class LocalRun:
             if slot.job is None or not slot.job.done():
                 continue
             self._bury(slot)
-            left = len(self._order.queue) > 0
+            left = len(self._queue) > 0
             self._slots[position] = self._start(position) if left else _Slot(None, "")
         return any(slot.job is not None for slot in self._slots)
 
@@ -104,10 +124,10 @@ class LocalRun:
 
         self._started += 1
         worker = f"w{self._started}"
-        executor = LocalExecutor(folder=self._order.logs)
+        executor = LocalExecutor(folder=self._order.folder / LOGS)
         executor.update_parameters(timeout_min=A_YEAR_MINUTES, stderr_to_stdout=True)
         with environment(self._variables(position)), deaf_to_interrupts():
-            job = executor.submit(work, self._order, worker, ProcessId.mine())
+            job = executor.submit(work, self._queue, self._order.root, self._order.compute, worker, ProcessId.mine())
         return _Slot(job, worker)
 
     def _variables(self, position: int) -> dict[str, str]:
@@ -122,8 +142,8 @@ class LocalRun:
 
     def _bury(self, slot: _Slot) -> None:
         """Mark the trial that a dead worker was running as failed. Raises UserError when it never got to one."""
-        trials = self._order.queue.taken_by(slot.worker)
-        if not trials and len(self._order.queue):
+        trials = self._queue.taken_by(slot.worker)
+        if not trials and len(self._queue):
             # the next one would do no better
             raise UserError("a worker ended before it took a trial", f"its log says why: {slot.job.paths.stdout}")
         for trial in trials:
@@ -135,17 +155,16 @@ class LocalRun:
                 Reporter(folder).end("failed", _last_words(folder / LOG))
 
 
-def work(order: Order, worker: str, launcher: ProcessId) -> None:
-    """The worker process: end with the launcher, stop on SIGTERM, run what the queue gives."""
+def work(queue: Queue, root: Path, compute: Compute, worker: str, launcher: ProcessId) -> None:
+    """The worker process: end with the launcher, stop when warned, run what the queue gives."""
     die_with(launcher)
     _see_gpus()
-    # submitit's handler would swallow it
-    signal.signal(signal.SIGTERM, _stop)
-    pull(order.queue, order.root, worker, order.compute)
-
-
-def _stop(number: int, _frame: Any) -> None:
-    raise SystemExit(128 + number)
+    try:
+        # submitit's own handlers would swallow the signals
+        with Warned().heard() as warned:
+            pull(queue, root, worker, compute, warned)
+    except Interrupted as stopped:
+        raise SystemExit(STOPPED) from stopped
 
 
 def _see_gpus() -> None:

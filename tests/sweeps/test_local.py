@@ -180,7 +180,7 @@ def test_cores_are_divided_among_workers(monkeypatch: pytest.MonkeyPatch) -> Non
     )
 
     class Waiting:
-        queue = range(6)
+        trials = range(6)
 
     for config in (
         LocalConfig(),

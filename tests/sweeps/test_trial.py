@@ -177,7 +177,7 @@ def test_status_lists_every_trial_with_its_row(plan: Plan, first: tuple[str, Tri
     write_plan(tmp_path, plan)
     run_trial(first[1], tmp_path, compute=compute)
     declared = read_plan(tmp_path, "small")
-    text = show_status(declared, tmp_path)
+    text = show_status(declared, tmp_path, {})
     assert "small (preset demo): 4 trials: 1 done, 3 pending" in text
     (row,) = [row for row in text.splitlines() if first[0] in row]
     assert row.split() == ["mvmae", "mask_ratio=0.5", "seed=0", first[0], "done"]

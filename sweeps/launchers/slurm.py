@@ -1,0 +1,144 @@
+"""SLURM: job arrays by submitit, data before them and the report after them, chained by dependencies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from core.config import TrialConfig, setting
+from core.data.build import data_key
+from core.data.store import INDEX
+from core.errors import check_range, require
+from sweeps.launchers.base import LAUNCHERS, LOGS, LauncherConfig, Order
+from sweeps.slurm import scheduler
+from sweeps.slurm.runs import Packing, jobs_of, pack, places, write_run
+from sweeps.slurm.scheduler import SchedulerError
+from sweeps.slurm.submit import Jobs, test
+from sweeps.slurm.time_limit import minutes
+
+USUAL_ARRAY_SIZE = 1001
+
+
+@dataclass
+class SlurmConfig(LauncherConfig):
+    """Settings of the SLURM launcher. A file in slurm/profiles holds those of one cluster: launcher=<its name>."""
+
+    name: str = setting("slurm", "launcher")
+    partition: str = setting("", "partition; empty = the cluster's default")
+    account: str = setting("", "account that pays; empty = your default")
+    qos: str = setting("", "quality of service; empty = the default")
+    gres: str = setting("", "generic resources of a task on each node, such as gpu:1")
+    cpus: int = setting(1, "CPUs of each process")
+    memory_gb: float = setting(4.0, "memory of a task on each node, GB; 0 = the cluster's default")
+    time: str = setting("04:00:00", "time limit of a task; trials that need longer are requeued and go on")
+    constraint: str = setting("", "node features, as in sbatch --constraint")
+    exclude: str = setting("", "nodes not to be used, as in sbatch --exclude")
+    options: list[str] = setting([], "more options of sbatch, such as [reservation=mine,licenses=a]")
+    setup: list[str] = setting([], "shell lines run before a task, such as [module load cuda/12.6]")
+    container: str = setting("", "what to put before python, such as: apptainer exec --nv image.sif")
+    python: str = setting("", "the interpreter on the nodes; empty = the one that submits")
+    environment: list[str] = setting([], "variables of the tasks, such as [NCCL_SOCKET_IFNAME=ib0]")
+    signal_delay: int = setting(120, "seconds before the time limit at which a task is warned, to checkpoint")
+    max_parallel: int = setting(16, "array tasks that run at once")
+    trials_per_task: int = setting(1, "trials that one array task runs")
+    concurrent: int = setting(1, "trials that a task runs side by side (the rest in turn)")
+    ranks: int = setting(1, "processes that train one trial together (DDP, DeepSpeed)")
+    nodes: int = setting(1, "nodes over which a trial's processes are spread")
+    max_starts: int = setting(5, "starts without progress after which a trial is given up")
+    helper_partition: str = setting("", "partition of the data and report jobs, without gres; empty = partition")
+
+    def __post_init__(self) -> None:
+        check_range("launcher.cpus", self.cpus, 1, 1024)
+        check_range("launcher.memory_gb", self.memory_gb, 0, 100_000)
+        check_range("launcher.signal_delay", self.signal_delay, 0, 65_535)
+        check_range("launcher.max_parallel", self.max_parallel, 1, 100_000)
+        check_range("launcher.trials_per_task", self.trials_per_task, 1, 100_000)
+        check_range("launcher.concurrent", self.concurrent, 1, 1024)
+        check_range("launcher.ranks", self.ranks, 1, 65_536)
+        check_range("launcher.nodes", self.nodes, 1, 65_536)
+        check_range("launcher.max_starts", self.max_starts, 1, 1000)
+        minutes(self.time)
+        require(
+            self.ranks % self.nodes == 0,
+            f"launcher.ranks={self.ranks} is no multiple of launcher.nodes={self.nodes}",
+            "each node runs the same number of processes",
+        )
+        require(
+            self.concurrent == 1 or self.nodes == 1,
+            f"launcher.concurrent={self.concurrent} with launcher.nodes={self.nodes}",
+            "trials side by side share one node: set one of the two to 1",
+        )
+        require(
+            self.concurrent <= self.trials_per_task,
+            f"launcher.concurrent={self.concurrent} is more than launcher.trials_per_task={self.trials_per_task}",
+            "a task cannot run more trials side by side than it has",
+        )
+        for key, pairs in (("options", self.options), ("environment", self.environment)):
+            for pair in pairs:
+                require("=" in pair, f"launcher.{key}: {pair!r} has no =", "write name=value")
+
+
+@LAUNCHERS.register("slurm", config=SlurmConfig)
+class Slurm:
+    """A SLURM cluster: job arrays by submitit; returns once they are submitted."""
+
+    detached = True
+
+    def __init__(self, config: SlurmConfig) -> None:
+        self.config = config
+
+    def check(self) -> None:
+        """Raise UserError where SLURM is absent, does not answer, or would refuse these settings."""
+        test(self.config)
+
+    def plan(self, trials: Mapping[str, TrialConfig]) -> str:
+        """How the trials are packed into array tasks."""
+        return f"SLURM: {self._pack(list(trials), USUAL_ARRAY_SIZE).describe()}, {self.config.max_parallel} at once"
+
+    def under_way(self, root: Path) -> set[str]:
+        """Trials that jobs which wait or run will still see to."""
+        return {trial for trial, place in places(root).items() if place.job.alive and not place.given_up}
+
+    def submit(self, order: Order) -> SlurmRun:
+        """Submit the data job (where data is missing), the arrays and the report job. Raises UserError."""
+        packing = self._pack(list(order.trials), scheduler.max_array_size())
+        write_run(order.folder, order.trials, packing, order.ablations, asdict(self.config))
+        jobs = Jobs(self.config, order.folder)
+        keys = {data_key(config.data) for config in order.trials.values()}
+        missing = [key for key in keys if not (order.root / "data" / key / INDEX).exists()]
+        data = [jobs.data()] if missing else []
+        arrays = [jobs.array(tasks, after=data) for tasks in packing.arrays()]
+        report = [jobs.report(order.ablations, order.root, after=arrays)]
+        return SlurmRun(order.folder, packing.describe(), data, arrays, report)
+
+    def _pack(self, trials: Sequence[str], array_size: int) -> Packing:
+        config = self.config
+        return pack(trials, config.trials_per_task, config.concurrent, config.ranks, array_size)
+
+
+class SlurmRun:
+    """Jobs that were submitted: their numbers, by kind."""
+
+    def __init__(self, folder: Path, packing: str, data: list[str], arrays: list[str], report: list[str]) -> None:
+        self._folder, self._packing = folder, packing
+        self._data, self._arrays, self._report = data, arrays, report
+
+    def describe(self) -> str:
+        """What was submitted under which numbers."""
+        first = f"data: job {self._data[0]}; " if self._data else ""
+        return (
+            f"{self._packing}\n{first}trials: array {', '.join(self._arrays)}; report: job {self._report[0]}; "
+            f"logs in {self._folder / LOGS}"
+        )
+
+    def active(self) -> bool:
+        """Whether any of the jobs waits or runs. SLURM not answering does not mean that nothing runs."""
+        try:
+            return bool(jobs_of(self._folder))
+        except SchedulerError:
+            return True
+
+    def cancel(self) -> None:
+        """Cancel all jobs of this run."""
+        scheduler.cancel([job.id for job in jobs_of(self._folder)])

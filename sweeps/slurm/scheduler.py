@@ -1,0 +1,164 @@
+"""What SLURM is asked and told: squeue, sacct, scontrol, scancel, sbatch. Nothing else starts these programs.
+
+squeue is the source of truth: it needs no accounting. sacct, where there is one, only tells how jobs ended that
+squeue has forgotten.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from core.errors import UserError
+
+# clients wait up to MessageTimeout (10 s unless set otherwise) for a controller that is away
+PATIENCE_SECONDS = 60.0
+ALIVE = (
+    "PENDING",
+    "CONFIGURING",
+    "RUNNING",
+    "COMPLETING",
+    "SUSPENDED",
+    "STOPPED",
+    "REQUEUED",
+    "REQUEUE_FED",
+    "REQUEUE_HOLD",
+    "RESIZING",
+    "SIGNALING",
+    "SPECIAL_EXIT",
+    "STAGE_OUT",
+)
+# what one SLURM job leaves in the environment would be taken for options of the next
+KEPT = ("SLURM_CONF", "SLURM_CLUSTERS")
+QUEUE_FORMAT = "%i|%K|%T|%r|%N|%j"
+
+
+class SchedulerError(UserError):
+    """SLURM is absent, does not answer, or refuses. refused: what it complained of, "" unless it answered."""
+
+    refused = ""
+
+    @classmethod
+    def refusal(cls, program: str, said: str) -> SchedulerError:
+        """The error for a program that ended with a complaint."""
+        error = cls(f"{program} says: {said}", "see scontrol ping and sinfo")
+        error.refused = said
+        return error
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job, or one element of an array.
+
+    id: as scancel takes it ("17", "17_3"). element: number in the array, -1 for none. state: in SLURM's words.
+    reason: why it waits. nodes: where it runs.
+    """
+
+    id: str
+    element: int
+    state: str
+    reason: str
+    nodes: str
+    name: str
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs, or will."""
+        return self.state in ALIVE
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has nodes now."""
+        return self.alive and self.state not in ("PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT")
+
+    @property
+    def held(self) -> bool:
+        """Whether it waits for a person."""
+        return self.state in ("REQUEUE_HOLD", "SPECIAL_EXIT") or (
+            self.state == "PENDING" and "held" in self.reason.lower()
+        )
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without what a SLURM job around it has set."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in KEPT or not name.startswith(("SLURM_", "SBATCH_", "SRUN_", "SALLOC_"))
+    }
+
+
+def ask(*command: str) -> str:
+    """What one of SLURM's programs prints. Raises SchedulerError with what it complained of."""
+    if shutil.which(command[0]) is None:
+        raise SchedulerError(
+            f"there is no {command[0]} on this machine",
+            "run this on a login node of the cluster, or use launcher=local",
+        )
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise SchedulerError(f"{command[0]} does not answer", "is slurmctld up? see scontrol ping") from error
+    if done.returncode:
+        raise SchedulerError.refusal(command[0], complaint(done.stderr or done.stdout))
+    return done.stdout
+
+
+def complaint(text: str) -> str:
+    """SLURM's error message as one line, without the prefixes."""
+    lines = [line.split("error: ", 1)[-1].strip() for line in text.splitlines() if line.strip()]
+    return "; ".join(dict.fromkeys(lines)) or "nothing"
+
+
+def queue() -> list[Job]:
+    """This user's jobs: those that wait or run, and those that ended a short while ago (SLURM's MinJobAge)."""
+    printed = ask("squeue", "-h", "-r", "-t", "all", "-u", getpass.getuser(), "-o", QUEUE_FORMAT)
+    return [_job(line) for line in printed.splitlines() if line.count("|") >= QUEUE_FORMAT.count("|")]
+
+
+def _job(line: str) -> Job:
+    job, element, state, reason, nodes, name = (field.strip() for field in line.split("|", 5))
+    return Job(job, int(element) if element.isdigit() else -1, state, reason, nodes, name)
+
+
+def ended(names: Iterable[str]) -> list[Job]:
+    """How jobs of these names ended, by accounting; empty where it is off."""
+    wanted = ",".join(sorted(set(names)))
+    if not wanted or shutil.which("sacct") is None:
+        return []
+    fields = "JobID,State,NodeList,JobName"
+    try:
+        printed = ask("sacct", "-n", "-P", "-X", "-S", "now-30days", "-o", fields, f"--name={wanted}")
+    except SchedulerError:
+        # accounting is off or away: it only adds a reason to what is known without it
+        return []
+    jobs = []
+    for line in printed.splitlines():
+        job, state, nodes, name = line.split("|", 3)
+        element = job.partition("_")[2]
+        jobs.append(Job(job, int(element) if element.isdigit() else -1, state.split(" ")[0], "", nodes, name))
+    return jobs
+
+
+def cancel(jobs: Sequence[str]) -> None:
+    """Cancel jobs by id; one that has ended meanwhile is no error."""
+    for first in range(0, len(jobs), 500):
+        ask("scancel", "--quiet", *jobs[first : first + 500])
+
+
+def max_array_size() -> int:
+    """Elements that one array may have (their numbers lie below it)."""
+    for line in ask("scontrol", "show", "config").splitlines():
+        key, _, value = line.partition("=")
+        if key.strip() == "MaxArraySize":
+            return int(value)
+    return 1001
+
+
+def partitions() -> list[str]:
+    """Names of the partitions."""
+    return sorted({line.strip("* \n") for line in ask("sinfo", "-h", "-o", "%P").splitlines()})

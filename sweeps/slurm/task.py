@@ -1,0 +1,204 @@
+"""What an array task does: `python -m sweeps.slurm.task RUN_FOLDER trials|data FIRST`, started by srun.
+
+Its exit code speaks to slurm/requeue.sh, which requeues the array element: 0, all was done (or failed for a reason
+that a further try would not mend); 75, a warning came and the rest is to go on later; anything else, it broke.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from core import checkpoint
+from core.config import TrialConfig
+from core.errors import BusyError, DataError, Interrupted, disk_full
+from core.identity import evaluation_key, trial_id
+from core.io import read_json, write_json
+from sweeps.folders import trial_folder
+from sweeps.interrupt import STOPPED, Warned
+from sweeps.lease import owner
+from sweeps.slurm.company import GO, SKIP, Company, seat, see_own_gpus
+from sweeps.slurm.runs import LIVES, Run, read_run, worker_name
+from sweeps.status import LOG
+from sweeps.trial import Report, compute, is_done, run_trial
+from sweeps.worker import ATTEMPT, output_to
+
+STARTS = "starts.json"
+BUSY_SECONDS = 5.0
+ROOM_BYTES = 8 << 20
+
+
+class StuckError(Exception):
+    """A trial was started too often without getting any further."""
+
+
+class DiskFull(Interrupted):
+    """The trial could not go on for want of space; nothing is wrong with it."""
+
+
+def main(words: list[str]) -> int:
+    """Run a task's part; returns the exit code."""
+    run, what, first = read_run(Path(words[0])), words[1], int(words[2])
+    number = first + int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
+    mark_life(run, what, number)
+    warned = Warned()
+    try:
+        with warned.heard():
+            if what == "data":
+                build(run)
+            else:
+                work(run, number, warned)
+    except Interrupted as stopped:
+        print(f"stopped: {stopped}", flush=True)
+        return STOPPED
+    except Exception:
+        # a warning goes to helper processes too, and what it does to them may look like an error
+        if warned():
+            return STOPPED
+        raise
+    return 0
+
+
+def mark_life(run: Run, what: str, number: int) -> None:
+    """Leave a mark that this life of the task came as far as running Python."""
+    (run.folder / LIVES / f"{what}-{number}-{os.environ.get('SLURM_RESTART_COUNT', '0')}").touch()
+
+
+def build(run: Run) -> None:
+    """Build every data set of the run's trials."""
+    from sweeps.run import build_data
+
+    root = run.folder.parents[1]
+    build_data([config for task in range(len(run.packing.tasks)) for config in run.configs(task)], root)
+
+
+def work(run: Run, number: int, warned: Warned) -> None:
+    """This process's share of a task: every trial of its group, one after the other."""
+    packing = run.packing
+    mine = seat(packing.ranks)
+    see_own_gpus(mine, packing.concurrent)
+    company = Company(mine)
+    configs = run.configs(number)[mine.group :: packing.concurrent]
+    worker = worker_name(job_id())
+    for turn, config in enumerate(configs):
+        company.export(turn)
+        if mine.rank == 0:
+            lead(run, config, company, turn, worker, warned)
+        elif company.hear(turn) == GO:
+            follow(run, config, warned)
+
+
+def job_id() -> str:
+    """This job's id as squeue shows it."""
+    array, element = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{element}" if array else os.environ["SLURM_JOB_ID"]
+
+
+def follow(run: Run, config: TrialConfig, warned: Warned) -> None:
+    """Help rank 0 to train. Raises Interrupted, at the same step as rank 0."""
+    from core.data.build import prepare
+    from core.trainer import train
+
+    root = run.folder.parents[1]
+    with output_to(trial_folder(root, trial_id(config)) / f"log-{os.environ['RANK']}.txt"), warned.training():
+        train(config, prepare(config.data, root), trial_folder(root, trial_id(config)), stop=warned)
+    warned.check()
+
+
+def lead(run: Run, config: TrialConfig, company: Company, turn: int, worker: str, warned: Warned) -> None:
+    """Run a trial, with the company's help, unless there is nothing to do or another run has it.
+
+    While the disk is full, wait. Raises Interrupted when a warning came.
+    """
+    folder = trial_folder(run.folder.parents[1], trial_id(config))
+    try:
+        while folder.name not in run.failed() and not is_done(folder, evaluation_key(config)):
+            try:
+                attempt(run, config, company, turn, worker, warned)
+                break
+            except (DiskFull, OSError) as error:
+                if not disk_full(error):
+                    raise
+                wait_for_room(folder.parent, warned)
+                if company.seat.ranks > 1:
+                    raise Interrupted("the disk was full; all processes start anew") from error
+    except BusyError as error:
+        # its owner finishes it, and is requeued by itself if it must
+        print(f"{folder.name}: {error.what}; left to it", flush=True)
+    finally:
+        company.say(turn, SKIP)
+
+
+def attempt(run: Run, config: TrialConfig, company: Company, turn: int, worker: str, warned: Warned) -> None:
+    """One attempt at a trial, its output in its own log."""
+    root, folder = run.folder.parents[1], trial_folder(run.folder.parents[1], trial_id(config))
+
+    def together(config: TrialConfig, root: Path, report: Report) -> None:
+        note_start(folder, run)
+        company.say(turn, GO)
+        try:
+            compute(config, root, report)
+        except (OSError, DataError) as error:
+            if disk_full(error):
+                raise DiskFull(str(error)) from error
+            raise
+
+    wait_for_former_self(folder, worker, warned)
+    with output_to(folder / LOG):
+        print(f"{ATTEMPT}{worker}, process {os.getpid()}", flush=True)
+        done = run_trial(config, root, worker, together, warned)
+    print(f"{folder.name}: {'done' if done else 'failed'}", flush=True)
+    if not done:
+        run.note_failed(folder.name)
+        if company.seat.ranks > 1:
+            # the others may wait for us in a collective for ever: end the step, and go on in a new life
+            raise RuntimeError(f"trial {folder.name} failed on rank 0 of {company.seat.ranks}")
+
+
+def wait_for_room(folder: Path, warned: Warned) -> None:
+    """Wait until a file of some size can be written in `folder` again."""
+    probe = folder / f".room-{os.getpid()}"
+    while True:
+        warned.check()
+        try:
+            probe.write_bytes(bytes(ROOM_BYTES))
+            return
+        except OSError as error:
+            if not disk_full(error):
+                raise
+            print(f"the disk is full: {folder}; waiting for room", file=sys.stderr, flush=True)
+            time.sleep(BUSY_SECONDS)
+        finally:
+            probe.unlink(missing_ok=True)
+
+
+def wait_for_former_self(folder: Path, worker: str, warned: Warned) -> None:
+    """Wait while an earlier life of this very task seems to hold the trial: it is dead, or will be soon."""
+    while (held := owner(folder)) is not None and held.worker == worker:
+        warned.check()
+        print(f"{folder.name}: waiting for the lease of {held}, an earlier life of this task", flush=True)
+        time.sleep(BUSY_SECONDS)
+
+
+def note_start(folder: Path, run: Run) -> None:
+    """Count starts that found the trial where the one before did. Raises StuckError after launcher.max_starts."""
+    path = folder / STARTS
+    saved = read_json(path) if path.exists() else {}
+    steps = checkpoint.saved_steps(folder / "checkpoints")
+    trained = (folder / "model.safetensors").exists()
+    now = {"run": run.folder.name, "at": "trained" if trained else f"step {steps[-1] if steps else 0}"}
+    same = {name: saved.get(name) for name in now} == now
+    starts = saved.get("starts", 0) + 1 if same else 1
+    most = int(run.launcher["max_starts"])
+    if starts > most:
+        raise StuckError(
+            f"given up: {most} starts got no further than {now['at']}; a time limit that is too short for one"
+            " checkpoint, too little memory, or a node that is broken"
+        )
+    write_json(path, {**now, "starts": starts})
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
