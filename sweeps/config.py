@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
-from core.compose import to_trial
+from core.compose import override_text, to_trial
 from core.config import TrialConfig, setting
+from core.errors import ConfigError, did_you_mean, require
+
+PROFILES = Path(__file__).resolve().parents[1] / "slurm" / "profiles"
 
 
 @dataclass
@@ -34,3 +41,36 @@ def to_sweep(config: DictConfig) -> SweepConfig:
     sweep = to_trial(config)
     assert isinstance(sweep, SweepConfig)
     return sweep
+
+
+def with_profile(overrides: Sequence[str]) -> list[str]:
+    """The overrides with `launcher=<profile>` replaced by what slurm/profiles/<profile>.yaml says.
+
+    The profile may be a path, too. Keys that are set beside it win. Raises ConfigError that names the file and the
+    key for what cannot be read, and for a key that no launcher has.
+    """
+    known = {path.stem: path for path in PROFILES.glob("*.yaml")}
+    result = []
+    for override in overrides:
+        key, _, value = override.partition("=")
+        path = known.get(value) or (Path(value) if value.endswith(".yaml") else None)
+        result += _profile(path) if key == "launcher" and path else [override]
+    return result
+
+
+def _profile(path: Path) -> list[str]:
+    from sweeps.launchers.slurm import SlurmConfig
+
+    try:
+        saved = OmegaConf.to_container(OmegaConf.load(path))
+    except FileNotFoundError as error:
+        raise ConfigError(f"launcher={path} does not exist", f"profiles lie in {PROFILES}") from error
+    except (YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    require(isinstance(saved, dict), f"{path} is no mapping of keys to values")
+    assert isinstance(saved, dict)
+    known = [item.name for item in fields(SlurmConfig) if item.name != "name"]
+    for key in map(str, saved):
+        if key not in known:
+            raise ConfigError(f"{path}: there is no launcher key {key}", did_you_mean(key, known))
+    return ["launcher=slurm", *(override_text(f"launcher.{key}", value) for key, value in saved.items())]

@@ -75,7 +75,7 @@ class Plan:
             "claims": list(self.ablation.claims),
             "seeds": list(self.seeds),
             "evaluation_key": self.evaluation_key,
-            "overrides": [o for o in self.overrides if _key(o).split(".")[0] not in MACHINE_KEYS],
+            "overrides": [o for o in self.overrides if key_of(o).split(".")[0] not in MACHINE_KEYS],
             "cells": [_plain_cell(cell) for cell in self.cells],
         }
 
@@ -121,18 +121,19 @@ def make_plan(name: str, overrides: Sequence[str], preset: str, folder: Path = A
 
 def trial_overrides(overrides: Iterable[str]) -> tuple[str, ...]:
     """The overrides that are a trial's. Raises ConfigError for a seed: a sweep has several."""
-    kept = tuple(o for o in overrides if _key(o).split(".")[0] not in SWEEP_KEYS)
-    seed = next((o for o in kept if _key(o) == "seed"), "")
+    kept = tuple(o for o in overrides if key_of(o).split(".")[0] not in SWEEP_KEYS)
+    seed = next((o for o in kept if key_of(o) == "seed"), "")
     require(not seed, f"{seed}: a sweep has several seeds", "write seeds=[0,1]")
     return kept
 
 
-def _key(override: str) -> str:
+def key_of(override: str) -> str:
+    """The key of an override: "a.b" of "a.b=1"."""
     return override.lstrip("+~").partition("=")[0]
 
 
 def _seeds(overrides: Iterable[str]) -> tuple[int, ...]:
-    chosen = [o for o in overrides if _key(o) == "seeds"]
+    chosen = [o for o in overrides if key_of(o) == "seeds"]
     if not chosen:
         return ()
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -142,7 +143,7 @@ def _seeds(overrides: Iterable[str]) -> tuple[int, ...]:
 
 def preset_of(overrides: Iterable[str]) -> str:
     """The preset that the overrides choose, or the primary config's own."""
-    chosen = [o.partition("=")[2] for o in overrides if _key(o) == "preset"]
+    chosen = [o.partition("=")[2] for o in overrides if key_of(o) == "preset"]
     if chosen:
         return chosen[-1]
     primary: Any = OmegaConf.load(CONF / "sweep.yaml")

@@ -103,9 +103,10 @@ def configure(command: Command, overrides: list[str]) -> DictConfig:
     from core.compose import compose, to_trial
 
     if command.PRIMARY == "sweep":
-        from sweeps.config import register
+        from sweeps.config import register, with_profile
 
         register()
+        overrides = with_profile(overrides)
     config = compose(overrides, command.PRIMARY)
     to_trial(config)
     return config

@@ -94,7 +94,7 @@ class Jobs:
     def _task_settings(self, dependencies: Sequence[str]) -> dict[str, Any]:
         config = self._config
         settings = self._settings(dependencies)
-        settings |= {"tasks_per_node": config.concurrent * config.ranks // config.nodes, "nodes": config.nodes}
+        settings |= {"ntasks_per_node": config.concurrent * config.ranks // config.nodes, "nodes": config.nodes}
         settings |= {"array_parallelism": config.max_parallel}
         # a rank that dies would leave the others waiting for it
         settings["srun_args"] = [f"--kill-on-bad-exit={int(config.ranks > 1)}", f"--cpus-per-task={config.cpus}"]
@@ -108,8 +108,8 @@ class Jobs:
         chained = {"dependency": ",".join(dependencies), "kill-on-invalid-dep": "yes"} if dependencies else {}
         return {
             **{name: value for name, value in named.items() if value},
-            **({"mem_gb": config.memory_gb} if config.memory_gb else {}),
-            "timeout_min": minutes(config.time),
+            **({"mem": f"{round(1024 * config.memory_gb)}M"} if config.memory_gb else {}),
+            "time": minutes(config.time),
             "cpus_per_task": config.cpus,
             "signal_delay_s": config.signal_delay,
             "stderr_to_stdout": True,

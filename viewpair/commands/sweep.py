@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from sweeps.plan import Plan
+    from sweeps.run import Started
 
 LINE = "run the trials of ablations/*.yaml that are missing (--dry-run: show them and their cost)"
 PRIMARY = "sweep"
@@ -27,10 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(config: DictConfig, arguments: argparse.Namespace) -> int:
     """Run what is missing; exit code 1 when a trial is still missing afterwards."""
+    from sweeps.ablation import names_of
     from sweeps.config import to_sweep
     from sweeps.plan import plans_for
-    from sweeps.run import preview, start_plans
-    from sweeps.show import show_outcome
+    from sweeps.run import preview
 
     settings = to_sweep(config)
     root = Path(settings.paths.root)
@@ -38,10 +44,28 @@ def run(config: DictConfig, arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         print(preview(plans, root, settings.launcher))
         return 0
-    started = start_plans(plans, root, settings.launcher)
+    files = names_of(settings.ablation)
+    return conclude(start(plans, files, root, settings.launcher, arguments.overrides), arguments.wait)
+
+
+def start(plans: Sequence[Plan], files: Sequence[str], root: Path, launcher: Any, words: Sequence[str]) -> Started:
+    """Start what is missing of the plans, and keep with what words it was asked for (files: as they were named)."""
+    from sweeps.again import remember
+    from sweeps.run import start_plans
+
+    started = start_plans(plans, root, launcher)
+    for plan, file in zip(plans, files, strict=True):
+        remember(root, plan.ablation.name, file, words)
     print(started.describe(), flush=True)
-    names = ",".join(plan.ablation.name for plan in plans)
-    if started.launcher.detached and not arguments.wait:
+    return started
+
+
+def conclude(started: Started, wait: bool) -> int:
+    """See trials through that are this process's own, or that are waited for; the exit code of the verb."""
+    from sweeps.show import show_outcome
+
+    names = ",".join(started.order.ablations)
+    if started.launcher.detached and not wait:
         print(f"next: viewpair status ablation=[{names}] (the report is written when all have ended)")
         return 0
     outcome = started.see_through()
