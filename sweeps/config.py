@@ -73,4 +73,4 @@ def _profile(path: Path) -> list[str]:
     for key in map(str, saved):
         if key not in known:
             raise ConfigError(f"{path}: there is no launcher key {key}", did_you_mean(key, known))
-    return ["launcher=slurm", *(override_text(f"launcher.{key}", value) for key, value in saved.items())]
+    return ["launcher=slurm", *(override_text("launcher." + str(key), value) for key, value in saved.items())]
