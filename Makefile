@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: reproduce test format lint types bench clean help
+.PHONY: reproduce test slurm format lint types bench clean help
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -18,7 +18,10 @@ reproduce: $(STAMP) ## build the phantom, run every ablation, write the report (
 	$(BIN)/viewpair reproduce
 
 test: $(STAMP) ## run the tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+slurm: ## install SLURM for the tests that need a cluster (Debian, as root)
+	$(PYTHON) slurm/devcluster install --accounting dbd
 
 format: $(STAMP) ## format the code
 	$(BIN)/ruff format .
@@ -29,7 +32,7 @@ lint: $(STAMP) ## check style
 	$(BIN)/ruff check .
 
 types: $(STAMP) ## check types
-	$(BIN)/mypy core sweeps analysis viewpair
+	$(BIN)/mypy core sweeps analysis viewpair slurm
 
 bench: $(STAMP) ## time the training step and the loaders
 	$(BIN)/viewpair bench step
