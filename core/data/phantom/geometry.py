@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.floating[Any]]
-TINY = 1e-14  # keeps rays that run along a cylinder's axis finite
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from core.data.phantom.body import Body
 from core.data.phantom.effects import MU_SOFT, Disease, shrunk
 from core.data.phantom.geometry import Array, Solids, cut, ellipsoids, gaps, stack, union_length
 from core.data.phantom.organs import SIDES, Organs, Structure, arm_solids, build_organs, dome_tops
-from core.data.phantom.rays import Index, Parts, RayForms, Rays, attenuation, intervals, join, parts_of, ray_forms
+from core.data.phantom.parts import Parts, attenuation, join, parts_of
+from core.data.phantom.rays import Index, RayForms, Rays, intervals, ray_forms
 from core.data.phantom.skeleton import arm_bones, trunk_bones
 from core.data.phantom.vessels import MU_BLOOD, Tree, airways, lung_tree
 

@@ -10,7 +10,7 @@ import numpy as np
 from core.data.phantom.body import Body
 from core.data.phantom.geometry import Array, segments, tube
 from core.data.phantom.organs import SIGN, Organs, Structure, build_organs
-from core.data.phantom.rays import Parts, join, parts_of
+from core.data.phantom.parts import Parts, join, parts_of
 from core.data.phantom.streams import stream
 
 FORKS = 7  # a lung has 2 ** FORKS twigs
