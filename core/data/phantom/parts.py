@@ -18,47 +18,30 @@ CHUNK = 8192  # (part, pixel) pairs computed at once: temporaries stay in the ca
 class Parts:
     """K small solids whose attenuation is added: bones, vessels, devices.
 
-    ends: [K, 2, 3], mm, and reach: [K], mm, bound each solid: it lies within `reach` of the line between its ends.
     outer: [K], 1/mm, attenuation over its surroundings; inner: [K], the same for the core that is `core` [K] as
     wide (bone is a shell round marrow). channel: [K] int, the image to which it is added.
     """
 
     solids: Solids
-    ends: Array
-    reach: Array
     outer: Array
     inner: Array
     core: Array
     channel: NDArray[np.int64]
 
     def __len__(self) -> int:
-        return len(self.reach)
+        return len(self.outer)
 
     def to_channel(self, channel: int, factor: float = 1.0) -> Parts:
         """These parts added to another image, their attenuation times `factor`."""
         channels = np.full(len(self), channel, dtype=np.int64)
-        return Parts(self.solids, self.ends, self.reach, self.outer * factor, self.inner * factor, self.core, channels)
+        return Parts(self.solids, self.outer * factor, self.inner * factor, self.core, channels)
 
 
 def parts_of(solids: Solids, mu: ArrayLike, inner: ArrayLike | None = None, core: ArrayLike = 0.0) -> Parts:
     """Parts of channel 0 from tubes or ellipsoids; `mu`, 1/mm, in the shell, `inner` in the core, for all or each."""
-    inverse = np.sqrt((solids.frame**2).sum(2))
     count = len(solids)
-    axis = unit(cross(solids.frame[:, 0], solids.frame[:, 1]))
-    rate = (solids.normals * axis[:, None]).sum(-1)
-    gap = solids.offsets - (solids.normals * solids.centre[:, None]).sum(-1)
-    bounded = (inverse[:, 2:] == 0) & (rate != 0)
-    shift = np.divide(gap, rate, out=np.zeros_like(gap), where=bounded & np.isfinite(gap))
-    widest = 1 / np.where(inverse > 0, inverse, np.inf).min(1)
-    return Parts(
-        solids,
-        solids.centre[:, None] + shift[:, :, None] * axis[:, None],
-        widest * 1.15,
-        np.full(count, mu, float),
-        np.full(count, mu if inner is None else inner, float),
-        np.full(count, core, float),
-        np.zeros(count, dtype=np.int64),
-    )
+    columns = [np.full(count, value, float) for value in (mu, mu if inner is None else inner, core)]
+    return Parts(solids, *columns, np.zeros(count, dtype=np.int64))
 
 
 def mixed_parts(groups: Sequence[tuple[Solids, float, float, float]]) -> Parts:
@@ -70,7 +53,7 @@ def mixed_parts(groups: Sequence[tuple[Solids, float, float, float]]) -> Parts:
 
 def join(parts: list[Parts]) -> Parts:
     """All parts in one batch, in order."""
-    names = ("ends", "reach", "outer", "inner", "core", "channel")
+    names = ("outer", "inner", "core", "channel")
     columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in names}
     return Parts(stack([p.solids for p in parts]), **columns)
 
@@ -153,22 +136,35 @@ def _chord(middle: Array, square: Array, low: Array, high: Array) -> Array:
 
 def _thickened(parts: Parts, least: float) -> Parts:
     """`parts` with every semi-axis at least `least` mm, and attenuation lowered to keep its integral."""
-    inverse = np.sqrt((parts.solids.frame**2).sum(2))
-    shrink = np.minimum(1 / (least * np.where(inverse > 0, inverse, TINY)), 1.0)
-    kept = np.where(inverse > 0, shrink, 1.0)
-    mass = kept.prod(1)
+    inverse = np.sqrt(np.einsum("kij,kij->ki", parts.solids.frame, parts.solids.frame))
+    kept = np.minimum(1 / (least * np.maximum(inverse, TINY)), 1.0)
+    kept[inverse == 0] = 1.0
+    mass = kept[:, 0] * kept[:, 1] * kept[:, 2]
     if (mass == 1).all():
         return parts
     solids = replace(parts.solids, frame=parts.solids.frame * kept[:, :, None])
-    reach = np.maximum(parts.reach, 1.15 * least)
-    return replace(parts, solids=solids, reach=reach, outer=parts.outer * mass, inner=parts.inner * mass)
+    return replace(parts, solids=solids, outer=parts.outer * mass, inner=parts.inner * mass)
+
+
+def _bounds_in_space(solids: Solids) -> tuple[Array, Array]:
+    """(ends [K, 2, 3], reach [K]), mm: each solid lies within `reach` of the line between its two ends."""
+    inverse = np.sqrt(np.einsum("kij,kij->ki", solids.frame, solids.frame))
+    reach = 1.15 / np.where(inverse > 0, inverse, np.inf).min(1)
+    ends = np.repeat(solids.centre[:, None], 2, axis=1)
+    pipe = np.flatnonzero((inverse[:, 2] == 0) & np.isfinite(solids.offsets).all(1))
+    normals, centre = solids.normals[pipe], solids.centre[pipe]
+    axis = unit(cross(solids.frame[pipe, 0], solids.frame[pipe, 1]))
+    gap = solids.offsets[pipe] - (normals * centre[:, None]).sum(-1)
+    ends[pipe] += (gap / (normals * axis[:, None]).sum(-1))[:, :, None] * axis[:, None]
+    return ends, reach
 
 
 def _tiles(parts: Parts, rays: Rays, side: int) -> tuple[Index, Index, Index]:
     """(part, row, column) of the first pixel of the tiles that cover every part's bounding box."""
-    u, v = rays.project(parts.ends)
-    depth = ((parts.ends - rays.origin) @ rays.axes[2]).min(1)
-    reach = parts.reach / (1 + depth / rays.source)
+    ends, reach = _bounds_in_space(parts.solids)
+    u, v = rays.project(ends)
+    depth = ((ends - rays.origin) @ rays.axes[2]).min(1)
+    reach = reach / (1 + depth / rays.source)
     height, width = rays.shape
     left = np.clip(np.ceil((u.min(1) - reach - rays.u[0]) / rays.pitch), 0, width).astype(np.int64)
     right = np.clip(np.floor((u.max(1) + reach - rays.u[0]) / rays.pitch) + 1, left, width).astype(np.int64)

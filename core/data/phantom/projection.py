@@ -12,12 +12,12 @@ import numpy as np
 
 from core.data.phantom.body import Body
 from core.data.phantom.effects import MU_SOFT, Disease, shrunk
-from core.data.phantom.geometry import Array, Solids, cut, ellipsoids, gaps, stack, union_length
+from core.data.phantom.geometry import Array, Solids, cut, ellipsoids, gaps, joint_length, stack, union_length
 from core.data.phantom.organs import SIDES, Organs, Structure, arm_solids, build_organs, dome_tops
 from core.data.phantom.parts import Parts, attenuation, join, parts_of
 from core.data.phantom.rays import Index, RayForms, Rays, intervals, ray_forms
 from core.data.phantom.skeleton import arm_bones, trunk_bones
-from core.data.phantom.vessels import MU_BLOOD, Tree, airways, lung_tree
+from core.data.phantom.vessels import MU_BLOOD, Tree, airways, lung_trees
 
 BAND = 32768  # rays computed at once
 PLEURAL_LINE = 1.0  # mm, the visceral pleura that a pneumothorax shows
@@ -54,7 +54,7 @@ def build_frame(seed: int, body: Body) -> Frame:
     """Build once for each patient what does not change between studies."""
     return Frame(
         body,
-        {side: lung_tree(seed, body, side) for side in SIDES},
+        lung_trees(seed, body),
         join([trunk_bones(body), airways(MU_SOFT)]),
         {posture: (arm_solids(body, posture), arm_bones(body, posture)) for posture in ("down", "raised")},
     )
@@ -116,8 +116,7 @@ def _project_band(scene: Scene, rays: Rays) -> tuple[Array, Array]:
     small = attenuation(scene.parts, rays, 1 + len(scene.disease.effects))
     total, found = small[0], small[1:]
     enter, leave = forms.take(scene.flesh).intervals(monomials)
-    far = np.full(monomials.shape[1], 1e4, np.float32)
-    total += MU_SOFT * stretch * union_length(-far, far, enter, leave)
+    total += MU_SOFT * stretch * joint_length(enter, leave)
     for side in SIDES:
         film = _open_cavity(scene, side, rays, forms, monomials)
         if len(film.hit):
