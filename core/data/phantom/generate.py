@@ -24,7 +24,7 @@ from core.io import canonical_hash, read_json, write_json
 from core.progress import Progress
 from core.workers import cores, die_with_parent
 
-VERSION = 3  # of the phantom's code: raised whenever the same settings would give other bytes
+VERSION = 4  # of the phantom's code: raised whenever the same settings would give other bytes
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 DONE, STARTED, PARTIAL = "phantom.json", "phantom-settings.json", ".partial"
 
@@ -75,6 +75,7 @@ def _render_all(config: PhantomConfig, folder: Path, numbers: list[int]) -> Iter
     if processes == 1:
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+        _keep_freed_memory()
         with threadpool_limits(1):
             for number in numbers:
                 yield work(number)
@@ -94,19 +95,16 @@ def _render_all(config: PhantomConfig, folder: Path, numbers: list[int]) -> Iter
 
 
 def _start_worker() -> None:
+    """Linear algebra keeps to one thread: as fast here, and the same sums whatever the machine does."""
+    from threadpoolctl import threadpool_limits
+
     die_with_parent()
-    _settle()
-
-
-def _settle() -> None:
-    """Ready a process that only renders.
-
-    Linear algebra keeps to one thread: as fast here, and the same sums whatever the machine does. Freed memory stays
-    with the process: handing each temporary array back to the system and faulting it in again costs more than the sums.
-    """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
     threadpool_limits(1)
+    _keep_freed_memory()
+
+
+def _keep_freed_memory() -> None:
+    """Freed memory stays with the process: faulting in each temporary array anew costs more than the sums in it."""
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt
         for option, size in ((M_TRIM_THRESHOLD, 1 << 28), (M_MMAP_THRESHOLD, 1 << 26), (M_TOP_PAD, 1 << 24)):

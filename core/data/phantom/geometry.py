@@ -39,6 +39,11 @@ class Solids:
         index = np.asarray(rows, dtype=np.int64)
         return Solids(self.frame[index], self.centre[index], self.normals[index], self.offsets[index])
 
+    def differing(self, other: Solids) -> NDArray[np.int64]:
+        """Rows in which two batches of the same length differ."""
+        pairs = [(getattr(self, name), getattr(other, name)) for name in ("frame", "centre", "normals", "offsets")]
+        return np.flatnonzero(np.any([(a != b).reshape(len(self), -1).any(1) for a, b in pairs], axis=0))
+
     def contains(self, points: Array) -> NDArray[np.bool_]:
         """Indicator function: bool [K, N] of points [N, 3]."""
         local = (points[None] - self.centre[:, None]) @ self.frame.transpose(0, 2, 1)

@@ -6,7 +6,7 @@ lung is what remains of its cavity when the organs that indent it are taken away
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -132,7 +132,7 @@ class _Cavity:
     """The rays that meet one pleural cavity: its interval on them, and what the organs leave free of it.
 
     hit: [P], which of the film's rays. monomials: [6, P]. low, high: [P]. free_low, free_high: [m, P], disjoint
-    stretches of t, some empty. patches: (enter, leave) [n, P] of the solids that findings fill.
+    stretches of t, some empty. organs, patches: (enter, leave) [n, P] of what indents the lung, of what findings fill.
     """
 
     rays: Rays
@@ -142,6 +142,7 @@ class _Cavity:
     high: Array
     free_low: Array
     free_high: Array
+    organs: tuple[Array, Array]
     patches: tuple[Array, Array]
 
     def within(self, solids: Solids, low: Array, high: Array) -> tuple[Array, Array]:
@@ -178,7 +179,8 @@ def _open_cavity(scene: Scene, side: str, rays: Rays, forms: RayForms, monomials
     enter, leave = forms.take([*organs, *scene.patches[side]]).intervals(near)
     split = len(organs)
     free = gaps(low, high, enter[:split], leave[:split])
-    return _Cavity(rays, hit, near, low, high, *free, (enter[split:], leave[split:]))
+    halves = (enter[:split], leave[:split]), (enter[split:], leave[split:])
+    return _Cavity(rays, hit, near, low, high, *free, *halves)
 
 
 def _lung(scene: Scene, side: str, cavity: _Cavity) -> tuple[Array, Array]:
@@ -223,9 +225,18 @@ def _collapse(scene: Scene, side: str, cavity: _Cavity, low: Array, high: Array)
 
 
 def _displaced(scene: Scene, side: str, without: Structure, cavity: _Cavity, low: Array, high: Array) -> Array:
-    """Length of lung that the finding's change of organ shapes took, mm: [P]."""
-    before = build_organs(scene.body, without)
-    enter, leave = intervals(before.solids.take(before.indenting(side)), cavity.rays, cavity.monomials)
-    free = gaps(cavity.low, cavity.high, enter, leave)
-    healthy = replace(cavity, free_low=free[0], free_high=free[1])
-    return healthy.left(low, high) - cavity.left(low, high)
+    """Length of lung in [low, high] that the finding's change of organ shapes took, mm: [P].
+
+    Only organs that moved are met again, and only rays that meet one of them are sorted again.
+    """
+    now, before = (x.solids.take(x.indenting(side)) for x in (scene.organs, build_organs(scene.body, without)))
+    moved = now.differing(before)
+    enter, leave = intervals(before.take(moved), cavity.rays, cavity.monomials)
+    first, last = np.minimum(enter, cavity.organs[0][moved]), np.maximum(leave, cavity.organs[1][moved])
+    rays = np.flatnonzero((np.maximum(first, low) < np.minimum(last, high)).any(0))
+    healthy = [x[:, rays] for x in cavity.organs]
+    healthy[0][moved], healthy[1][moved] = enter[:, rays], leave[:, rays]
+    free_low, free_high = gaps(low[rays], high[rays], *healthy)
+    taken = np.zeros_like(low)
+    taken[rays] = np.maximum(free_high - free_low, 0).sum(0) - cavity.left(low, high)[rays]
+    return taken

@@ -96,7 +96,7 @@ class RayForms:
     def intervals(self, monomials: Array) -> tuple[Array, Array]:
         """(enter, leave), each float32 [K, P]: t where rays enter and leave solids; a miss has enter > leave."""
         count = self.quadric.shape[1]
-        a, b, c = (self.quadric.astype(np.float32).reshape(-1, 6) @ monomials).reshape(3, count, -1)
+        a, b, c = (self.quadric.astype(np.float32).reshape(-1, 6) @ monomials).reshape(3, count, monomials.shape[1])
         enter, leave = _roots(a, b, c)
         for rate, gap, cut in zip(self.rate, self.gap, self.cut, strict=True):
             rows = np.flatnonzero(cut)
