@@ -46,8 +46,10 @@ class Solids:
 
     def contains(self, points: Array) -> NDArray[np.bool_]:
         """Indicator function: bool [K, N] of points [N, 3]."""
-        local = (points[None] - self.centre[:, None]) @ self.frame.transpose(0, 2, 1)
-        inside = np.einsum("kni,kni->kn", local, local) <= 1
+        local = self.frame.reshape(-1, 3) @ points.T
+        local -= (self.frame @ self.centre[:, :, None]).reshape(-1, 1)
+        local *= local
+        inside = local.reshape(len(self), 3, -1).sum(1) <= 1
         cut = np.flatnonzero(np.isfinite(self.offsets).any(1))
         inside[cut] &= (self.normals[cut] @ points.T <= self.offsets[cut][:, :, None]).all(1)
         return np.asarray(inside)

@@ -102,7 +102,7 @@ def _tile_lengths(parts: Parts, forms: Array, rays: Rays, part: Index, row: Inde
     """Line integrals [side * side, T] of T tiles' parts; forms: [6, 7, K], grid: [side * side, 6]."""
     pitch = np.float32(rays.pitch)
     u, v = rays.u.astype(np.float32)[column], rays.v.astype(np.float32)[row]
-    c0, c1, c2, c3, c4, c5 = forms[:, :, part]
+    c0, c1, c2, c3, c4, c5 = forms.take(part, 2)  # unlike an index, this lays tiles next to each other
     # u and v of a tile's pixels are linear in their place (i across, j down), so the polynomials are moved to (i, j)
     uu, uv, vv = u * c3, v * c4, v * c5
     local = np.empty((6, 7, len(part)), np.float32)

@@ -65,8 +65,11 @@ class Rays:
 
     def monomials(self) -> Array:
         """1, u, v, u u, u v, v v of every ray: float32 [6, H * W]."""
-        v, u = np.meshgrid(self.v.astype(np.float32), self.u.astype(np.float32), indexing="ij")
-        return np.stack([np.ones_like(u), u, v, u * u, u * v, v * v]).reshape(6, -1)
+        found = np.ones((6, *self.shape), np.float32)
+        found[1], found[2] = self.u, self.v[:, None]
+        np.multiply(found[1], found[1:3], out=found[3:5])
+        np.multiply(found[2], found[2], out=found[5])
+        return found.reshape(6, -1)
 
 
 def film_rays(axes: Array, origin: Array, source: float, size: int, field: float) -> Rays:
@@ -101,8 +104,10 @@ class RayForms:
         for rate, gap, cut in zip(self.rate, self.gap, self.cut, strict=True):
             rows = np.flatnonzero(cut)
             if len(rows):
-                low, high = bounds(*(np.stack([rate[rows], gap[rows]]).astype(np.float32) @ monomials[:3]))
-                enter[rows], leave[rows] = np.maximum(enter[rows], low), np.minimum(leave[rows], high)
+                span = slice(rows[0], rows[-1] + 1)  # a solid without a cut that lies between is cut nowhere
+                low, high = bounds(*(np.stack([rate[span], gap[span]]).astype(np.float32) @ monomials[:3]))
+                np.maximum(enter[span], low, out=enter[span])
+                np.minimum(leave[span], high, out=leave[span])
         return enter, leave
 
 
