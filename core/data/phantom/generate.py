@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -73,10 +74,7 @@ def _render_all(config: PhantomConfig, folder: Path, numbers: list[int]) -> Iter
     processes = min(config.processes or cores(), max(1, len(numbers)))
     work = partial(complete_patient, config, folder)
     if processes == 1:
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-        _keep_freed_memory()
-        with threadpool_limits(1):
+        with single_process():
             for number in numbers:
                 yield work(number)
         return
@@ -95,12 +93,20 @@ def _render_all(config: PhantomConfig, folder: Path, numbers: list[int]) -> Iter
 
 
 def _start_worker() -> None:
-    """Linear algebra keeps to one thread: as fast here, and the same sums whatever the machine does."""
-    from threadpoolctl import threadpool_limits
-
     die_with_parent()
-    threadpool_limits(1)
+    single_process()
+
+
+def single_process() -> AbstractContextManager[None]:
+    """Set this process up to render by itself; what is returned puts its number of threads back on leaving.
+
+    Linear algebra keeps to one thread: as fast here, and the same sums whatever the machine does.
+    """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
     _keep_freed_memory()
+    limits: AbstractContextManager[None] = threadpool_limits(1)
+    return limits
 
 
 def _keep_freed_memory() -> None:

@@ -103,7 +103,7 @@ def tube(points: ArrayLike, radius: ArrayLike, flat: Array | None = None, flatne
     along = unit(ends - starts)
     mitre = np.concatenate([along[..., :1, :], along[..., :-1, :] + along[..., 1:, :], along[..., -1:, :]], axis=-2)
     mitre = unit(mitre)
-    first = _perpendicular(along) if flat is None else unit(flat - (flat * along).sum(-1, keepdims=True) * along)
+    first = _perpendicular(along) if flat is None else unit(flat - np.vecdot(flat, along)[..., None] * along)
     inverse = 1 / np.asarray(radius, float)[..., None]
     frame = np.zeros((*along.shape, 3))
     frame[..., 0, :], frame[..., 1, :] = first * (inverse / flatness), cross(along, first) * inverse
@@ -111,7 +111,8 @@ def tube(points: ArrayLike, radius: ArrayLike, flat: Array | None = None, flatne
     np.negative(mitre[..., :-1, :], out=normals[..., 0, :])
     normals[..., 1, :] = mitre[..., 1:, :]
     offsets = np.empty((*along.shape[:-1], 2))
-    offsets[..., 0], offsets[..., 1] = (normals[..., 0, :] * starts).sum(-1), (normals[..., 1, :] * ends).sum(-1)
+    np.vecdot(normals[..., 0, :], starts, out=offsets[..., 0])
+    np.vecdot(normals[..., 1, :], ends, out=offsets[..., 1])
     centre = (starts + ends) * 0.5
     return Solids(frame.reshape(-1, 3, 3), centre.reshape(-1, 3), normals.reshape(-1, 2, 3), offsets.reshape(-1, 2))
 
@@ -122,7 +123,7 @@ def segments(starts: Array, ends: Array, radius: Array) -> Solids:
 
 
 def unit(vectors: Array) -> Array:
-    return np.asarray(vectors / np.sqrt(np.einsum("...i,...i->...", vectors, vectors))[..., None])
+    return np.asarray(vectors / np.sqrt(np.vecdot(vectors, vectors))[..., None])
 
 
 def cross(a: Array, b: Array) -> Array:
@@ -163,14 +164,14 @@ def union_length(low: Array, high: Array, enter: Array, leave: Array) -> Array:
 def joint_length(enter: Array, leave: Array) -> Array:
     """Length [P] of the union of n intervals enter, leave [n, P].
 
-    Where all overlap the first, as flesh does with the torso, the union is one interval; only elsewhere is it sorted.
+    Where all overlap the first, as flesh does the torso, or share a point, the union is one interval; only the rest is
+    sorted.
     """
     first, last = enter.min(0), leave.max(0)
     found = np.maximum(last - first, np.zeros_like(first))
-    # A miss, which has enter > leave, passes both tests.
-    one = (np.minimum(enter, leave).max(0) <= leave[0]) & (np.maximum(enter, leave).min(0) >= enter[0])
-    rest = np.flatnonzero(~one & (found > 0))
+    last_enter, first_leave = np.minimum(enter, leave).max(0), np.maximum(enter, leave).min(0)  # misses left out
+    one = (last_enter <= first_leave) | ((last_enter <= leave[0]) & (first_leave >= enter[0]))
+    rest = np.flatnonzero(~one)
     enter, leave = enter[:, rest], leave[:, rest]
-    low, high = enter.min(0), leave.max(0)
-    found[rest] = union_length(low, high, enter, leave)
+    found[rest] = union_length(first[rest], last[rest], enter, leave)
     return found

@@ -40,8 +40,10 @@ class Parts:
 def parts_of(solids: Solids, mu: ArrayLike, inner: ArrayLike | None = None, core: ArrayLike = 0.0) -> Parts:
     """Parts of channel 0 from tubes or ellipsoids; `mu`, 1/mm, in the shell, `inner` in the core, for all or each."""
     count = len(solids)
-    columns = [np.full(count, value, float) for value in (mu, mu if inner is None else inner, core)]
-    return Parts(solids, *columns, np.zeros(count, dtype=np.int64))
+    outer, core = np.full(count, mu, float), np.full(count, core, float)
+    return Parts(
+        solids, outer, outer if inner is None else np.full(count, inner, float), core, np.zeros(count, np.int64)
+    )
 
 
 def mixed_parts(groups: Sequence[tuple[Solids, float, float, float]]) -> Parts:

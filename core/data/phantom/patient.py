@@ -99,7 +99,9 @@ def write_mask(path: Path, sighting: Sighting) -> None:
         b"IDAT": zlib.compress(unfiltered.tobytes(), 1),
         b"IEND": b"",
     }
-    body = (struct.pack(">I", len(x)) + name + x + struct.pack(">I", zlib.crc32(name + x)) for name, x in chunks.items())
+    body = (
+        struct.pack(">I", len(x)) + name + x + struct.pack(">I", zlib.crc32(name + x)) for name, x in chunks.items()
+    )
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(body))
 
 

@@ -176,5 +176,3 @@ def bounds(rate: Array, gap: Array) -> tuple[Array, Array]:
 def intervals(solids: Solids, rays: Rays, monomials: Array) -> tuple[Array, Array]:
     """`RayForms.intervals` of `solids`."""
     return ray_forms(solids, rays).intervals(monomials)
-
-

@@ -52,6 +52,7 @@ def render_film(
     if site.marker and pose.view != "LATERAL":
         total = total + _marker(rays, rng)
     total, found = total.astype(np.float32), found.astype(np.float32)
+    edges = _edges(size, site, rng)  # before the noise: how many numbers that takes may hang on a rounding
     exposure = expose(total, rays.pitch, scatter * site.scatter)
     middle = film_middle(exposure)
     values = develop(noisy(exposure, dose * site.dose, rng), rays.pitch, site, middle)
@@ -68,9 +69,9 @@ def render_film(
         if mask.any():
             box = _box(mask)
             contrast = np.abs(shown(exposure.primary, box) - shown(np.exp(change - total), box))
-            edges = (box[1].start, box[0].start, box[1].stop, box[0].stop)
-            sightings[-1] = Sighting(effect, mask, edges, float(contrast[mask[box]].mean()))
-    return Film(_collimate(values, site, rng), (low, high), sightings, rays.pitch)
+            corners = (box[1].start, box[0].start, box[1].stop, box[0].stop)
+            sightings[-1] = Sighting(effect, mask, corners, float(contrast[mask[box]].mean()))
+    return Film(_collimate(values, *edges), (low, high), sightings, rays.pitch)
 
 
 def _mask(change: Array) -> NDArray[np.bool_]:
@@ -99,10 +100,14 @@ def _cover(centres: Array, pitch: float, low: float, high: float) -> Array:
     return np.clip((np.minimum(centres + pitch / 2, high) - np.maximum(centres - pitch / 2, low)) / pitch, 0, 1)
 
 
-def _collimate(values: Array, site: Site, rng: np.random.Generator) -> Array:
+def _edges(size: int, site: Site, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """Where the beam was narrowed, px from the top, bottom, left and right."""
+    top, bottom, left, right = (round(share * size) for share in rng.uniform(0, site.collimation, 4).tolist())
+    return top, bottom, left, right
+
+
+def _collimate(values: Array, top: int, bottom: int, left: int, right: int) -> Array:
     """Black edges where the beam was narrowed."""
-    edges = np.round(rng.uniform(0, site.collimation, 4) * len(values)).astype(int)
-    top, bottom, left, right = (int(e) for e in edges)
     framed = np.zeros_like(values)
     inside = (slice(top, len(values) - bottom), slice(left, len(values) - right))
     framed[inside] = values[inside]
