@@ -34,9 +34,10 @@ lint: $(STAMP) ## check style
 types: $(STAMP) ## check types
 	$(BIN)/mypy core sweeps analysis viewpair slurm
 
-bench: $(STAMP) ## time the training step and the loaders
+bench: $(STAMP) ## time the training step, the loaders and the phantom
 	$(BIN)/viewpair bench step
 	$(BIN)/viewpair bench loader
+	$(BIN)/viewpair bench phantom
 
 clean: ## remove the environment and every output
 	rm -rf $(VENV) outputs

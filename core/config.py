@@ -204,7 +204,7 @@ class RuntimeConfig:
     device: str = setting("auto", "auto | cpu | cuda")
     threads: int = setting(0, "CPU threads of torch in this process; 0 = leave torch's own choice")
     attention: str = setting("auto", "auto | sdpa | plain; auto: sdpa on CUDA, plain on the CPU")
-    compile: bool = setting(False, "torch.compile the method")
+    compile: bool = setting(False, "torch.compile the transformer blocks")
     checkpoint_every: int = setting(200, "optimiser steps between checkpoints; 0 = only the last")
     keep_checkpoints: int = setting(1, "how many of the latest checkpoints to keep")
     log_every: int = setting(20, "optimiser steps between lines of telemetry (losses are read only then)")

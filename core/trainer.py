@@ -31,6 +31,7 @@ from core.export import export_encoder, load_method_weights, save_method
 from core.identity import code_version, differences, result_config, trial_id
 from core.io import read_json, write_json
 from core.methods.base import METHODS, Method, MethodContext, ViewBatch
+from core.models.compiled import compile_blocks
 from core.schedules import learning_rate
 
 OnStep = Callable[[int, int], None]
@@ -152,8 +153,7 @@ class Run:
         self.parameters = sum(p.numel() for p in method.parameters())
         self.engine.prepare(method, config.optim, config.train)
         if config.runtime.compile:
-            for part in method.children():
-                part.compile()
+            compile_blocks(method)
         self.peak = telemetry.peak_tflops(config.runtime, self.engine.device, config.train.precision)
         self.meter, self.start = telemetry.Meter(), 0
 

@@ -19,6 +19,7 @@ from core.engines.base import ENGINES
 from core.errors import ConfigError
 from core.methods.base import METHODS, MethodContext, ViewBatch
 from core.methods.mvmae import MVMAE
+from core.models.compiled import compile_blocks
 from core.models.vit import gather_tokens, normalise, patchify
 from core.telemetry import FORWARD_AND_BACKWARD, peak_memory, peak_tflops
 from core.trainer import pick_device, step_generator
@@ -124,8 +125,7 @@ def bench_step(config: TrialConfig, repeats: int = 10) -> list[dict[str, Any]]:
     engine = ENGINES.build(config.engine, device)
     engine.prepare(METHODS.build(config.method, context), config.optim, config.train)
     if config.runtime.compile:
-        for part in engine.method().children():
-            part.compile()
+        compile_blocks(engine.method())
     generator = step_generator(device, 0, 0, 0)
 
     def step(shown: ViewBatch) -> None:

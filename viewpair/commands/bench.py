@@ -1,4 +1,4 @@
-"""viewpair bench: time the training step or the loaders, beside a plain implementation, in one run."""
+"""viewpair bench: time the training step or the loaders beside plain implementations, or the phantom's rendering."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-LINE = "time the training step or the loaders beside plain implementations of the same"
+LINE = "time the training step or the loaders beside plain implementations, or rendering the phantom"
 PRIMARY = "trial"
 EXAMPLES = (
     "bench step",
     "bench step model=base data.size=224 train.batch_size=128 runtime.compile=true --json step.json",
     "bench loader data.patients=200",
+    "bench phantom --repeat 3",
 )
 ACTIONS = {
     "step": "one optimiser step: images per second, MFU, memory",
     "loader": "reading batches: images per second, seconds waited",
+    "phantom": "rendering the phantom: milliseconds a study on one core",
 }
 
 
@@ -50,6 +52,10 @@ def measure(action: str, trial: Any, repeats: int) -> list[dict[str, Any]]:
         from core.bench.step import bench_step
 
         return bench_step(trial, repeats)
+    if action == "phantom":
+        from core.bench.phantom import bench_phantom
+
+        return bench_phantom(trial, repeats)
     from core.bench.loader import bench_loader
 
     return bench_loader(trial)

@@ -9,7 +9,7 @@ import numpy as np
 from core.data.phantom.body import Body
 from core.data.phantom.geometry import Array, ellipsoids, tube
 from core.data.phantom.organs import SIGN
-from core.data.phantom.rays import Parts, join, parts_of
+from core.data.phantom.parts import Parts, join, parts_of
 
 
 def smooth(points: Sequence[Sequence[float]] | Array, pieces: int = 4) -> Array:

@@ -1,6 +1,6 @@
 """Films as the DICOM files a hospital would keep: a site's bit depth, photometry, rescale and windows.
 
-pydicom writes one file of each kind (site, view, sex, place in the study); the films of that kind reuse its header,
+pydicom writes one file of each kind (site, view, size); the films of that kind reuse its header,
 in which values of fixed width stand for what differs: encoding fifty elements anew costs more than a small film.
 """
 
@@ -34,6 +34,8 @@ BLANKS = {
     "date": "19010203",
     "time": "010203.456",
     "age": "099Y",
+    "sex": "X_X_",
+    "number": "989898",
     "subject": "77777777",
     "study_id": "88888888",
     "centre": "-77777.7",
@@ -64,8 +66,8 @@ def window(film: Film, site: Site) -> tuple[float, float]:
     return (low + high) / 2 * top + site.intercept, (high - low) * top
 
 
-@lru_cache(maxsize=512)
-def header(site_name: str, view: str, sex: str, number: int, rows: int, columns: int, spacing: float) -> bytes:
+@lru_cache(maxsize=64)
+def header(site_name: str, view: str, rows: int, columns: int, spacing: float) -> bytes:
     """A DICOM file up to its pixels, with BLANKS for what differs between films of this kind."""
     site = next(s for s in SITES if s.name == site_name)
     ds = Dataset()
@@ -81,11 +83,11 @@ def header(site_name: str, view: str, sex: str, number: int, rows: int, columns:
     ds.Modality = site.modality
     ds.Manufacturer, ds.ManufacturerModelName, ds.InstitutionName = site.maker, site.model, site.name
     ds.PatientName, ds.PatientID = f"Phantom^{BLANKS['subject']}", BLANKS["subject"]
-    ds.PatientSex, ds.PatientAge = sex, BLANKS["age"]
+    ds.PatientSex, ds.PatientAge = BLANKS["sex"], BLANKS["age"]
     ds.BodyPartExamined, ds.ViewPosition = "CHEST", view
     ds.KVP, ds.DistanceSourceToDetector = ("90", "1100") if view == "AP" else ("120", "1800")
     ds.ImagerPixelSpacing = [round(spacing, 4)] * 2
-    ds.SeriesNumber = ds.InstanceNumber = number
+    ds.SeriesNumber = ds.InstanceNumber = BLANKS["number"]
     ds.PatientOrientation = ["P", "F"] if view in ("LATERAL", "LL") else ["L", "F"]
     ds.Rows, ds.Columns = rows, columns
     _describe_pixels(ds, site)
@@ -117,7 +119,7 @@ def _encode(ds: Dataset) -> bytes:
 
 def film_bytes(patient: PatientPlan, study: StudyPlan, plan: FilmPlan, number: int, film: Film) -> bytes:
     """One film as a DICOM file (explicit VR little endian); `number` counts the study's films from 1."""
-    site, sex = patient.site, patient.body.sex
+    site = patient.site
     centre, width = window(film, site)
     values = {
         "image": uid("image", plan.dicom_id),
@@ -126,13 +128,15 @@ def film_bytes(patient: PatientPlan, study: StudyPlan, plan: FilmPlan, number: i
         "date": study.date,
         "time": study.time,
         "age": f"{study.age:03d}Y",
+        "sex": f"{patient.body.sex:<4}",
+        "number": f"{number:<6}",
         "subject": patient.subject_id,
         "study_id": study.study_id,
         "centre": f"{centre:<8.1f}",
         "width": f"{width:<8.1f}",
         **{f"width_{i}": f"{width * factor:<8.1f}" for i, (factor, _) in enumerate(EXTRA_WINDOWS, start=1)},
     }
-    found = header(site.name, plan.view, sex, number, *film.values.shape, film.pitch * 1.1)
+    found = header(site.name, plan.view, *film.values.shape, film.pitch * 1.1)
     for name, blank in BLANKS.items():
         assert len(values[name]) == len(blank), name
         found = found.replace(blank.encode(), values[name].encode())

@@ -8,7 +8,7 @@ import numpy as np
 
 from core.data.phantom.geometry import Array, Solids, ellipsoids
 from core.data.phantom.organs import SIGN, Structure
-from core.data.phantom.rays import Parts
+from core.data.phantom.parts import Parts
 
 MU_SOFT = 0.0195  # 1/mm, water-like tissue at about 65 keV effective
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,6 +19,8 @@ OPEN_BEAM, FIELD_EDGE = 0.3, 0.18  # log exposure of bare film; share of the fil
 MIDDLE_SHARE = 40  # percentile of log exposure that finds the lungs
 STEEPNESS = 9.0
 COARSE = 32  # px, grid on which broad blurs are computed
+Box = tuple[slice, slice]  # rows and columns of a film
+WHOLE: Box = (slice(None), slice(None))
 
 
 @dataclass(frozen=True)
@@ -58,27 +61,24 @@ def _turns(pose: Pose) -> Array:
 
 
 @lru_cache(maxsize=32)
-def resample_matrix(size: int, coarse: int) -> tuple[Array, Array]:
-    """(down [coarse, size], up [size, coarse]): block means and linear interpolation along one axis."""
-    edges = np.linspace(0, size, coarse + 1)
-    cells = np.arange(size)
+def blur_matrices(size: int, width: float, dtype: str) -> tuple[Array, Array]:
+    """(down [coarse, size], spread [size, coarse]): block means; a blur of `width` px, interpolated between blocks."""
+    coarse = min(size, max(COARSE, int(np.ceil(2.5 * size / width))))
+    edges, cells = np.linspace(0, size, coarse + 1), np.arange(size)
     cover = np.minimum(cells + 1, edges[1:, None]) - np.maximum(cells, edges[:-1, None])
     down = np.maximum(cover, 0) / (size / coarse)
-    place = np.clip((cells + 0.5) * coarse / size - 0.5, 0, coarse - 1)
-    up = np.maximum(1 - np.abs(place[:, None] - np.arange(coarse)), 0)
-    return down, up
-
-
-def blur(image: Array, width: float, pitch: float) -> Array:
-    """Gaussian blur of `width` mm, edges replicated, on a grid no finer than needed."""
-    size = len(image)
-    coarse = min(size, max(COARSE, int(np.ceil(2.5 * size * pitch / width))))
-    down, up = resample_matrix(size, coarse)
-    place = np.arange(coarse)
-    kernel = np.exp(-0.5 * ((place[:, None] - place) * (size / coarse) * pitch / width) ** 2)
+    blocks = np.arange(coarse)
+    kernel = np.exp(-0.5 * ((blocks[:, None] - blocks) * (size / coarse) / width) ** 2)
     kernel /= kernel.sum(1, keepdims=True)
-    small = kernel @ (down @ image @ down.T) @ kernel.T
-    return np.asarray(up @ small @ up.T)
+    place = np.clip((cells + 0.5) * coarse / size - 0.5, 0, coarse - 1)
+    up = np.maximum(1 - np.abs(place[:, None] - blocks), 0)
+    return down.astype(dtype), (up @ kernel).astype(dtype)
+
+
+def blur(image: Array, width: float, pitch: float, box: Box = WHOLE) -> Array:
+    """Gaussian blur of `width` mm, edges replicated, on a grid no finer than needed; `box` of it, in image's dtype."""
+    down, spread = blur_matrices(len(image), width / pitch, image.dtype.name)
+    return np.asarray(spread[box[0]] @ (down @ image @ down.T) @ spread[box[1]].T)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,8 @@ def expose(total: Array, pitch: float, scatter: float) -> Exposure:
 def noisy(exposure: Exposure, dose: float, rng: np.random.Generator) -> Array:
     """Detected rays, in units of the open beam, with Poisson noise of `dose` quanta / mm^2 in the open beam."""
     quanta = dose * exposure.pitch**2
-    return np.asarray((rng.poisson(quanta * (exposure.primary + exposure.scattered)) + 0.5) / quanta)
+    counted = rng.poisson(quanta * (exposure.primary + exposure.scattered)) + 0.5
+    return np.asarray((counted / quanta).astype(exposure.primary.dtype))
 
 
 def exposed_field(image: Array) -> Array:
@@ -121,15 +122,19 @@ def ranked(values: Array, percent: float) -> float:
     return float(np.partition(values, place)[place])
 
 
-def develop(detected: Array, pitch: float, site: Site, middle: float) -> Array:
-    """Detected rays to film values in [0, 1], dense parts bright: log, unsharp masking, the site's S-curve."""
+def develop(detected: Array, pitch: float, site: Site, middle: float, box: Box = WHOLE) -> Array:
+    """Detected rays to film values in [0, 1], dense parts bright: log, unsharp masking, the site's S-curve.
+
+    detected: the whole film [H, W]. Returns the values inside `box`.
+    """
     log = -np.log(np.maximum(detected, 1e-6))
-    log = log + site.boost * (log - blur(log, site.boost_width, pitch))
-    x = np.clip(log / LOG_SPAN, 0, 1)
+    sharp = log[box] * (1 + site.boost)
+    sharp -= site.boost * blur(log, site.boost_width, pitch, box)
+    x = np.clip(sharp / LOG_SPAN, 0, 1)
     return np.asarray((1 - site.curve) * x + site.curve * s_curve(x, middle))
 
 
 def s_curve(x: Array, middle: float) -> Array:
     """A smooth S from (0, 0) to (1, 1), steepest at `middle`."""
-    low, high = (1 / (1 + np.exp(-STEEPNESS * (end - middle))) for end in (0.0, 1.0))
+    low, high = (1 / (1 + math.exp(-STEEPNESS * (end - middle))) for end in (0.0, 1.0))
     return np.asarray((1 / (1 + np.exp(-STEEPNESS * (x - middle))) - low) / (high - low))

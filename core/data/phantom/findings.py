@@ -17,7 +17,7 @@ from core.data.phantom.devices import place_devices
 from core.data.phantom.effects import Disease, Effect, Layer, Pleura, cluster, mirrored
 from core.data.phantom.geometry import Array, ellipsoids, rotation, segments
 from core.data.phantom.organs import SIDES, SIGN, Organs, Structure, build_organs, dome_tops
-from core.data.phantom.rays import join, parts_of
+from core.data.phantom.parts import join, parts_of
 from core.data.phantom.skeleton import rib_lines, rib_parts, vertebra_parts
 from core.data.phantom.vessels import HILUM, MU_BLOOD, Tree, lung_points
 

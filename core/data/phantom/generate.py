@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from core.io import canonical_hash, read_json, write_json
 from core.progress import Progress
 from core.workers import cores, die_with_parent
 
-VERSION = 3  # of the phantom's code: raised whenever the same settings would give other bytes
+VERSION = 4  # of the phantom's code: raised whenever the same settings would give other bytes
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 DONE, STARTED, PARTIAL = "phantom.json", "phantom-settings.json", ".partial"
 
@@ -73,9 +74,7 @@ def _render_all(config: PhantomConfig, folder: Path, numbers: list[int]) -> Iter
     processes = min(config.processes or cores(), max(1, len(numbers)))
     work = partial(complete_patient, config, folder)
     if processes == 1:
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-        with threadpool_limits(1):
+        with single_process():
             for number in numbers:
                 yield work(number)
         return
@@ -95,18 +94,23 @@ def _render_all(config: PhantomConfig, folder: Path, numbers: list[int]) -> Iter
 
 def _start_worker() -> None:
     die_with_parent()
-    _settle()
+    single_process()
 
 
-def _settle() -> None:
-    """Ready a process that only renders.
+def single_process() -> AbstractContextManager[None]:
+    """Set this process up to render by itself; what is returned puts its number of threads back on leaving.
 
-    Linear algebra keeps to one thread: as fast here, and the same sums whatever the machine does. Freed memory stays
-    with the process: handing each temporary array back to the system and faulting it in again costs more than the sums.
+    Linear algebra keeps to one thread: as fast here, and the same sums whatever the machine does.
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    threadpool_limits(1)
+    _keep_freed_memory()
+    limits: AbstractContextManager[None] = threadpool_limits(1)
+    return limits
+
+
+def _keep_freed_memory() -> None:
+    """Freed memory stays with the process: faulting in each temporary array anew costs more than the sums in it."""
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt
         for option, size in ((M_TRIM_THRESHOLD, 1 << 28), (M_MMAP_THRESHOLD, 1 << 26), (M_TOP_PAD, 1 << 24)):

@@ -6,6 +6,7 @@ Along a ray it is one interval of t. Coordinates in mm: x to the patient's left,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.floating[Any]]
-TINY = 1e-14  # keeps rays that run along a cylinder's axis finite
+NEXT, AFTER = np.array([1, 2, 0]), np.array([2, 0, 1])
+UPWARD, SIDEWAYS = np.array([0.0, 0, 1]), np.array([1.0, 0, 0])
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,17 @@ class Solids:
         index = np.asarray(rows, dtype=np.int64)
         return Solids(self.frame[index], self.centre[index], self.normals[index], self.offsets[index])
 
+    def differing(self, other: Solids) -> NDArray[np.int64]:
+        """Rows in which two batches of the same length differ."""
+        pairs = [(getattr(self, name), getattr(other, name)) for name in ("frame", "centre", "normals", "offsets")]
+        return np.flatnonzero(np.any([(a != b).reshape(len(self), -1).any(1) for a, b in pairs], axis=0))
+
     def contains(self, points: Array) -> NDArray[np.bool_]:
         """Indicator function: bool [K, N] of points [N, 3]."""
-        local = (points[None] - self.centre[:, None]) @ self.frame.transpose(0, 2, 1)
-        inside = np.einsum("kni,kni->kn", local, local) <= 1
+        local = self.frame.reshape(-1, 3) @ points.T
+        local -= (self.frame @ self.centre[:, :, None]).reshape(-1, 1)
+        local *= local
+        inside = local.reshape(len(self), 3, -1).sum(1) <= 1
         cut = np.flatnonzero(np.isfinite(self.offsets).any(1))
         inside[cut] &= (self.normals[cut] @ points.T <= self.offsets[cut][:, :, None]).all(1)
         return np.asarray(inside)
@@ -58,12 +67,12 @@ def stack(parts: Sequence[Solids]) -> Solids:
 
 def rotation(axis: str, degrees: float) -> Array:
     """Rotation matrix [3, 3] about the x, y or z axis."""
-    a, b = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
-    turn = np.eye(3)
-    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
-    turn[a, a] = turn[b, b] = cos
-    turn[a, b], turn[b, a] = -sin, sin
-    return turn
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    if axis == "x":
+        return np.array([[1.0, 0, 0], [0, cos, -sin], [0, sin, cos]])
+    if axis == "y":
+        return np.array([[cos, 0, sin], [0, 1.0, 0], [-sin, 0, cos]])
+    return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1.0]])
 
 
 def ellipsoids(centres: ArrayLike, radii: ArrayLike, turn: Array | None = None) -> Solids:
@@ -90,17 +99,21 @@ def tube(points: ArrayLike, radius: ArrayLike, flat: Array | None = None, flatne
     is radius * flatness (a rib is thin along the outward normal). Returns all segments in one batch, pipe by pipe.
     """
     points = np.asarray(points, float)
-    along = unit(points[..., 1:, :] - points[..., :-1, :])
+    starts, ends = points[..., :-1, :], points[..., 1:, :]
+    along = unit(ends - starts)
     mitre = np.concatenate([along[..., :1, :], along[..., :-1, :] + along[..., 1:, :], along[..., -1:, :]], axis=-2)
     mitre = unit(mitre)
-    first = _perpendicular(along) if flat is None else unit(flat - (flat * along).sum(-1, keepdims=True) * along)
-    second = cross(along, first)
-    size = np.broadcast_to(np.asarray(radius, float), along.shape[:-1])[..., None]
-    frame = np.stack([first / (size * flatness), second / size, np.zeros_like(along)], axis=-2)
-    normals = np.stack([-mitre[..., :-1, :], mitre[..., 1:, :]], axis=-2)
-    ends = np.stack([points[..., :-1, :], points[..., 1:, :]], axis=-2)
-    offsets = (normals * ends).sum(-1)
-    centre = ends.mean(-2)
+    first = _perpendicular(along) if flat is None else unit(flat - np.vecdot(flat, along)[..., None] * along)
+    inverse = 1 / np.asarray(radius, float)[..., None]
+    frame = np.zeros((*along.shape, 3))
+    frame[..., 0, :], frame[..., 1, :] = first * (inverse / flatness), cross(along, first) * inverse
+    normals = np.empty((*along.shape[:-1], 2, 3))
+    np.negative(mitre[..., :-1, :], out=normals[..., 0, :])
+    normals[..., 1, :] = mitre[..., 1:, :]
+    offsets = np.empty((*along.shape[:-1], 2))
+    np.vecdot(normals[..., 0, :], starts, out=offsets[..., 0])
+    np.vecdot(normals[..., 1, :], ends, out=offsets[..., 1])
+    centre = (starts + ends) * 0.5
     return Solids(frame.reshape(-1, 3, 3), centre.reshape(-1, 3), normals.reshape(-1, 2, 3), offsets.reshape(-1, 2))
 
 
@@ -110,18 +123,18 @@ def segments(starts: Array, ends: Array, radius: Array) -> Solids:
 
 
 def unit(vectors: Array) -> Array:
-    return np.asarray(vectors / np.sqrt((vectors * vectors).sum(-1, keepdims=True)))
+    return np.asarray(vectors / np.sqrt(np.vecdot(vectors, vectors))[..., None])
 
 
 def cross(a: Array, b: Array) -> Array:
     """np.cross for [..., 3], which is many times slower on small arrays."""
-    turned = a[..., [1, 2, 0]] * b[..., [2, 0, 1]] - a[..., [2, 0, 1]] * b[..., [1, 2, 0]]
-    return np.asarray(turned)
+    found = a.take(NEXT, -1) * b.take(AFTER, -1)
+    found -= a.take(AFTER, -1) * b.take(NEXT, -1)
+    return found
 
 
 def _perpendicular(along: Array) -> Array:
-    helper = np.where(np.abs(along[..., 2:]) < 0.9, [0.0, 0.0, 1.0], [1.0, 0.0, 0.0])
-    return unit(cross(along, helper))
+    return unit(cross(along, np.where(np.abs(along[..., 2:]) < 0.9, UPWARD, SIDEWAYS)))
 
 
 def gaps(low: Array, high: Array, enter: Array, leave: Array) -> tuple[Array, Array]:
@@ -133,8 +146,9 @@ def gaps(low: Array, high: Array, enter: Array, leave: Array) -> tuple[Array, Ar
     """
     enter = np.minimum(np.maximum(enter, low), high)
     leave = np.maximum(np.minimum(leave, high), enter)
-    starts = np.concatenate([low[None], np.sort(leave, axis=0)])
-    stops = np.concatenate([np.sort(enter, axis=0), high[None]])
+    met = (leave > enter).any(1)
+    starts = np.concatenate([low[None], np.sort(leave[met], axis=0)])
+    stops = np.concatenate([np.sort(enter[met], axis=0), high[None]])
     some = (stops > starts).any(1)
     return starts[some], stops[some]
 
@@ -145,3 +159,19 @@ def union_length(low: Array, high: Array, enter: Array, leave: Array) -> Array:
     low, high = np.where(empty, 0, low), np.where(empty, 0, high)  # a miss may be infinite
     starts, stops = gaps(low, high, enter, leave)
     return np.asarray(high - low - np.maximum(stops - starts, 0).sum(0))
+
+
+def joint_length(enter: Array, leave: Array) -> Array:
+    """Length [P] of the union of n intervals enter, leave [n, P].
+
+    Where all overlap the first, as flesh does the torso, or share a point, the union is one interval; only the rest is
+    sorted.
+    """
+    first, last = enter.min(0), leave.max(0)
+    found = np.maximum(last - first, np.zeros_like(first))
+    last_enter, first_leave = np.minimum(enter, leave).max(0), np.maximum(enter, leave).min(0)  # misses left out
+    one = (last_enter <= first_leave) | ((last_enter <= leave[0]) & (first_leave >= enter[0]))
+    rest = np.flatnonzero(~one)
+    enter, leave = enter[:, rest], leave[:, rest]
+    found[rest] = union_length(first[rest], last[rest], enter, leave)
+    return found

@@ -42,7 +42,7 @@ class Organs:
 
     def rows(self, *prefixes: str) -> list[int]:
         """Rows of the solids whose names begin with one of `prefixes`."""
-        return [row for row, name in enumerate(self.names) if name.startswith(prefixes)]
+        return _rows(self.names, prefixes)
 
     def shell(self, side: str) -> list[int]:
         """Rows of the two solids whose intersection bounds one pleural cavity."""
@@ -58,6 +58,11 @@ class Organs:
         near = np.flatnonzero(inside)
         inside[near] = ~self.solids.take(self.indenting(side)).contains(points[near]).any(0)
         return inside
+
+
+@lru_cache(maxsize=64)
+def _rows(names: tuple[str, ...], prefixes: tuple[str, ...]) -> list[int]:
+    return [row for row, name in enumerate(names) if name.startswith(prefixes)]
 
 
 class _Shapes:

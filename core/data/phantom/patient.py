@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from core.data.phantom.config import PhantomConfig
 from core.data.phantom.dicom_writer import write_film
@@ -86,10 +90,19 @@ def render_patient(config: PhantomConfig, number: int, files: Path, masks: Path)
 
 
 def write_mask(path: Path, sighting: Sighting) -> None:
-    """The finding's mask as a 1-bit PNG."""
-    from PIL import Image
-
-    Image.fromarray(sighting.mask).save(path, format="PNG", compress_level=1)
+    """The finding's mask as a 1-bit grey PNG (ISO 15948). Pillow takes ten times as long for one so small."""
+    rows, columns = sighting.mask.shape
+    lines = np.packbits(sighting.mask, axis=1)
+    unfiltered = np.pad(lines, ((0, 0), (1, 0)))  # each line opens with the number of its filter, 0 for none
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", columns, rows, 1, 0, 0, 0, 0),
+        b"IDAT": zlib.compress(unfiltered.tobytes(), 1),
+        b"IEND": b"",
+    }
+    body = (
+        struct.pack(">I", len(x)) + name + x + struct.pack(">I", zlib.crc32(name + x)) for name, x in chunks.items()
+    )
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(body))
 
 
 def _study_row(plan: PatientPlan, study: StudyPlan) -> Row:

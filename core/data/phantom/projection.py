@@ -6,17 +6,18 @@ lung is what remains of its cavity when the organs that indent it are taken away
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from core.data.phantom.body import Body
 from core.data.phantom.effects import MU_SOFT, Disease, shrunk
-from core.data.phantom.geometry import Array, Solids, cut, ellipsoids, gaps, stack, union_length
+from core.data.phantom.geometry import Array, Solids, cut, ellipsoids, gaps, joint_length, stack, union_length
 from core.data.phantom.organs import SIDES, Organs, Structure, arm_solids, build_organs, dome_tops
-from core.data.phantom.rays import Index, Parts, RayForms, Rays, attenuation, intervals, join, parts_of, ray_forms
+from core.data.phantom.parts import Parts, attenuation, join, parts_of
+from core.data.phantom.rays import Index, RayForms, Rays, intervals, ray_forms
 from core.data.phantom.skeleton import arm_bones, trunk_bones
-from core.data.phantom.vessels import MU_BLOOD, Tree, airways, lung_tree
+from core.data.phantom.vessels import MU_BLOOD, Tree, airways, lung_trees
 
 BAND = 32768  # rays computed at once
 PLEURAL_LINE = 1.0  # mm, the visceral pleura that a pneumothorax shows
@@ -53,7 +54,7 @@ def build_frame(seed: int, body: Body) -> Frame:
     """Build once for each patient what does not change between studies."""
     return Frame(
         body,
-        {side: lung_tree(seed, body, side) for side in SIDES},
+        lung_trees(seed, body),
         join([trunk_bones(body), airways(MU_SOFT)]),
         {posture: (arm_solids(body, posture), arm_bones(body, posture)) for posture in ("down", "raised")},
     )
@@ -115,8 +116,7 @@ def _project_band(scene: Scene, rays: Rays) -> tuple[Array, Array]:
     small = attenuation(scene.parts, rays, 1 + len(scene.disease.effects))
     total, found = small[0], small[1:]
     enter, leave = forms.take(scene.flesh).intervals(monomials)
-    far = np.full(monomials.shape[1], 1e4, np.float32)
-    total += MU_SOFT * stretch * union_length(-far, far, enter, leave)
+    total += MU_SOFT * stretch * joint_length(enter, leave)
     for side in SIDES:
         film = _open_cavity(scene, side, rays, forms, monomials)
         if len(film.hit):
@@ -132,7 +132,7 @@ class _Cavity:
     """The rays that meet one pleural cavity: its interval on them, and what the organs leave free of it.
 
     hit: [P], which of the film's rays. monomials: [6, P]. low, high: [P]. free_low, free_high: [m, P], disjoint
-    stretches of t, some empty. patches: (enter, leave) [n, P] of the solids that findings fill.
+    stretches of t, some empty. organs, patches: (enter, leave) [n, P] of what indents the lung, of what findings fill.
     """
 
     rays: Rays
@@ -142,6 +142,7 @@ class _Cavity:
     high: Array
     free_low: Array
     free_high: Array
+    organs: tuple[Array, Array]
     patches: tuple[Array, Array]
 
     def within(self, solids: Solids, low: Array, high: Array) -> tuple[Array, Array]:
@@ -178,7 +179,8 @@ def _open_cavity(scene: Scene, side: str, rays: Rays, forms: RayForms, monomials
     enter, leave = forms.take([*organs, *scene.patches[side]]).intervals(near)
     split = len(organs)
     free = gaps(low, high, enter[:split], leave[:split])
-    return _Cavity(rays, hit, near, low, high, *free, (enter[split:], leave[split:]))
+    halves = (enter[:split], leave[:split]), (enter[split:], leave[split:])
+    return _Cavity(rays, hit, near, low, high, *free, *halves)
 
 
 def _lung(scene: Scene, side: str, cavity: _Cavity) -> tuple[Array, Array]:
@@ -223,9 +225,18 @@ def _collapse(scene: Scene, side: str, cavity: _Cavity, low: Array, high: Array)
 
 
 def _displaced(scene: Scene, side: str, without: Structure, cavity: _Cavity, low: Array, high: Array) -> Array:
-    """Length of lung that the finding's change of organ shapes took, mm: [P]."""
-    before = build_organs(scene.body, without)
-    enter, leave = intervals(before.solids.take(before.indenting(side)), cavity.rays, cavity.monomials)
-    free = gaps(cavity.low, cavity.high, enter, leave)
-    healthy = replace(cavity, free_low=free[0], free_high=free[1])
-    return healthy.left(low, high) - cavity.left(low, high)
+    """Length of lung in [low, high] that the finding's change of organ shapes took, mm: [P].
+
+    Only organs that moved are met again, and only rays that meet one of them are sorted again.
+    """
+    now, before = (x.solids.take(x.indenting(side)) for x in (scene.organs, build_organs(scene.body, without)))
+    moved = now.differing(before)
+    enter, leave = intervals(before.take(moved), cavity.rays, cavity.monomials)
+    first, last = np.minimum(enter, cavity.organs[0][moved]), np.maximum(leave, cavity.organs[1][moved])
+    rays = np.flatnonzero((np.maximum(first, low) < np.minimum(last, high)).any(0))
+    healthy = [x[:, rays] for x in cavity.organs]
+    healthy[0][moved], healthy[1][moved] = enter[:, rays], leave[:, rays]
+    free_low, free_high = gaps(low[rays], high[rays], *healthy)
+    taken = np.zeros_like(low)
+    taken[rays] = np.maximum(free_high - free_low, 0).sum(0) - cavity.left(low, high)[rays]
+    return taken

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.phantom.effects import Effect
-from core.data.phantom.film import Pose, develop, expose, exposed_field, film_middle, noisy, pose_rays, ranked
+from core.data.phantom.film import Box, Pose, develop, expose, exposed_field, film_middle, noisy, pose_rays, ranked
 from core.data.phantom.geometry import Array
 from core.data.phantom.projection import Scene, project
 from core.data.phantom.rays import Rays
@@ -51,28 +51,37 @@ def render_film(
     total, found = project(scene, rays)
     if site.marker and pose.view != "LATERAL":
         total = total + _marker(rays, rng)
+    total, found = total.astype(np.float32), found.astype(np.float32)
+    edges = _edges(size, site, rng)  # before the noise: how many numbers that takes may hang on a rounding
     exposure = expose(total, rays.pitch, scatter * site.scatter)
     middle = film_middle(exposure)
     values = develop(noisy(exposure, dose * site.dose, rng), rays.pitch, site, middle)
     low, high = ranked(values[total > BARE], site.window[0]), ranked(exposed_field(values), site.window[1])
-    values = _collimate(values, site, rng)
-    clean = develop(exposure.primary + exposure.scattered, rays.pitch, site, middle)
+
+    def shown(primary: Array, box: Box) -> Array:
+        grey = develop(primary + exposure.scattered, rays.pitch, site, middle, box)
+        return np.clip((grey - low) / (high - low), 0, 1)
+
     sightings = []
     for effect, change in zip(scene.disease.effects, found, strict=True):
-        healthy = develop(np.exp(change - total) + exposure.scattered, rays.pitch, site, middle)
-        shown = [np.clip((v - low) / (high - low), 0, 1) for v in (clean, healthy)]
-        sightings.append(_sight(effect, np.abs(change), np.abs(shown[0] - shown[1])))
-    return Film(values, (low, high), sightings, rays.pitch)
+        mask = _mask(np.abs(change))
+        sightings.append(Sighting(effect, mask, None, 0.0))
+        if mask.any():
+            box = _box(mask)
+            contrast = np.abs(shown(exposure.primary, box) - shown(np.exp(change - total), box))
+            corners = (box[1].start, box[0].start, box[1].stop, box[0].stop)
+            sightings[-1] = Sighting(effect, mask, corners, float(contrast[mask[box]].mean()))
+    return Film(_collimate(values, *edges), (low, high), sightings, rays.pitch)
 
 
-def _sight(effect: Effect, change: Array, contrast: Array) -> Sighting:
-    most = float(change.max())
-    mask = change > np.clip(SHARE * most, LEAST, MOST)
-    if not mask.any():
-        return Sighting(effect, mask, None, 0.0)
+def _mask(change: Array) -> NDArray[np.bool_]:
+    return np.asarray(change > np.clip(SHARE * float(change.max()), LEAST, MOST))
+
+
+def _box(mask: NDArray[np.bool_]) -> Box:
+    """The smallest box that holds all that is set."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-    return Sighting(effect, mask, box, float(contrast[mask].mean()))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def _marker(rays: Rays, rng: np.random.Generator) -> Array:
@@ -91,10 +100,14 @@ def _cover(centres: Array, pitch: float, low: float, high: float) -> Array:
     return np.clip((np.minimum(centres + pitch / 2, high) - np.maximum(centres - pitch / 2, low)) / pitch, 0, 1)
 
 
-def _collimate(values: Array, site: Site, rng: np.random.Generator) -> Array:
+def _edges(size: int, site: Site, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """Where the beam was narrowed, px from the top, bottom, left and right."""
+    top, bottom, left, right = (round(share * size) for share in rng.uniform(0, site.collimation, 4).tolist())
+    return top, bottom, left, right
+
+
+def _collimate(values: Array, top: int, bottom: int, left: int, right: int) -> Array:
     """Black edges where the beam was narrowed."""
-    edges = np.round(rng.uniform(0, site.collimation, 4) * len(values)).astype(int)
-    top, bottom, left, right = (int(e) for e in edges)
     framed = np.zeros_like(values)
     inside = (slice(top, len(values) - bottom), slice(left, len(values) - right))
     framed[inside] = values[inside]

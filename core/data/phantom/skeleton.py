@@ -7,7 +7,8 @@ import numpy as np
 from core.data.phantom.body import Body
 from core.data.phantom.geometry import Array, Solids, ellipsoids, rotation, tube
 from core.data.phantom.organs import SIDES, SIGN, arm_line, cage_radii, spine_line
-from core.data.phantom.rays import Index, Parts, mixed_parts
+from core.data.phantom.parts import Parts, mixed_parts
+from core.data.phantom.rays import Index
 
 CORTEX, MARROW = 0.036, 0.004  # 1/mm over soft tissue
 RIBS, RIB_POINTS = 11, 9

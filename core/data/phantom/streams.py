@@ -10,7 +10,8 @@ import numpy as np
 def stream(seed: int, patient: int, *purpose: str | int) -> np.random.Generator:
     """The generator of one purpose of one patient; independent of every other purpose and patient."""
     text = f"{seed}/{patient}/" + "/".join(str(p) for p in purpose)
-    return np.random.Generator(np.random.PCG64(int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")))
+    words = np.frombuffer(hashlib.sha256(text.encode()).digest()[15::-1], "<u4")
+    return np.random.Generator(np.random.PCG64(words))
 
 
 def hex_digits(seed: int, patient: int, *purpose: str | int, length: int) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 
 from core.data.phantom.body import Body
 from core.data.phantom.geometry import Array, segments, tube
-from core.data.phantom.organs import SIGN, Organs, Structure, build_organs
-from core.data.phantom.rays import Parts, join, parts_of
+from core.data.phantom.organs import SIDES, SIGN, Organs, Structure, build_organs
+from core.data.phantom.parts import Parts, join, parts_of
 from core.data.phantom.streams import stream
 
 FORKS = 7  # a lung has 2 ** FORKS twigs
@@ -44,32 +44,33 @@ def lung_points(body: Body, organs: Organs, side: str, rng: np.random.Generator,
     return points[organs.in_lung(side, points)]
 
 
-def lung_tree(seed: int, body: Body, side: str) -> Tree:
-    """The vessels of one lung, the same in all studies of a patient."""
-    rng = stream(seed, body.number, "vessels", side)
-    count = 2**FORKS
-    targets = lung_points(body, build_organs(body, Structure()), side, rng, 3 * count)
-    groups = targets[np.arange(count) % len(targets)][None]
-    here, starts, ends, served = HILUM[side][None], [], [], []
-    for _ in range(FORKS + 1):
-        twigs = groups.shape[1]
-        reach = 0.40 + 0.1 * rng.random(len(groups))[:, None] if twigs > 1 else 0.97
-        there = here + (groups.mean(1) - here) * reach
-        starts.append(here)
-        ends.append(there)
-        served.append(np.full(len(groups), twigs))
-        groups, here = _halved(groups), np.repeat(there, 2, axis=0)
+def lung_trees(seed: int, body: Body) -> dict[str, Tree]:
+    """The vessels of both lungs, the same in all studies of a patient. Both grow at once, the right before the left."""
+    count, organs = 2**FORKS, build_organs(body, Structure())
+    draws = [stream(seed, body.number, "vessels", side) for side in SIDES]
+    clouds = [lung_points(body, organs, side, rng, 3 * count) for side, rng in zip(SIDES, draws, strict=True)]
+    groups = np.stack([points[np.arange(count) % len(points)] for points in clouds])
+    here, starts, ends, served = np.stack([HILUM[side] for side in SIDES]), [], [], []
+    for fork in range(FORKS + 1):
+        twigs, middle = groups.shape[1], groups.mean(1)
+        reach = np.concatenate([0.40 + 0.1 * rng.random(2**fork) for rng in draws])[:, None] if twigs > 1 else 0.97
+        there = here + (middle - here) * reach
+        starts.append(here.reshape(2, -1, 3))
+        ends.append(there.reshape(2, -1, 3))
+        served.append(np.full(2**fork, twigs))
+        groups, here = _halved(groups, middle), np.repeat(there, 2, axis=0)
     radii = np.minimum(1.2 * body.vessel * np.concatenate(served) ** 0.44, 7.0)
-    return Tree(np.concatenate(starts), np.concatenate(ends), radii)
+    begin, end = np.concatenate(starts, axis=1), np.concatenate(ends, axis=1)
+    return {side: Tree(begin[i], end[i], radii) for i, side in enumerate(SIDES)}
 
 
-def _halved(groups: Array) -> Array:
-    """Each of [G, n, 3] groups cut in two along the axis on which it is widest: [2 G, n / 2, 3]."""
+def _halved(groups: Array, middle: Array) -> Array:
+    """Each of [G, n, 3] groups (of means [G, 3]) cut in two along the axis on which it is widest: [2 G, n / 2, 3]."""
     count, twigs, _ = groups.shape
-    widest = groups.var(1).argmax(1)
-    along = np.take_along_axis(groups, widest[:, None, None], axis=2)[:, :, 0]
-    order = np.argsort(along, axis=1, kind="stable")
-    return np.take_along_axis(groups, order[:, :, None], axis=1)[:, : twigs // 2 * 2].reshape(2 * count, -1, 3)
+    each, away = np.arange(count), groups - middle[:, None]
+    widest = np.einsum("gni,gni->gi", away, away).argmax(1)
+    order = np.argsort(groups[each, :, widest], axis=1, kind="stable")
+    return groups[each[:, None], order][:, : twigs // 2 * 2].reshape(2 * count, -1, 3)
 
 
 @lru_cache(maxsize=2)

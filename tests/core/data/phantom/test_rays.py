@@ -7,7 +7,8 @@ import pytest
 
 from core.data.phantom.film import Pose, pose_rays
 from core.data.phantom.geometry import Solids, cut, ellipsoids, gaps, rotation, tube, union_length
-from core.data.phantom.rays import Rays, attenuation, film_rays, intervals, parts_of
+from core.data.phantom.parts import attenuation, parts_of
+from core.data.phantom.rays import Rays, film_rays, intervals
 from tests.core.data.phantom.samples import sampled_length
 
 TILTED = Pose("PA", 7.0, -4.0, 3.0, (5.0, -8.0))
