@@ -10,7 +10,7 @@ import getpass
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from core.errors import UserError
@@ -92,6 +92,13 @@ def environment() -> dict[str, str]:
     }
 
 
+def find(program: str) -> None:
+    """Raise SchedulerError unless one of SLURM's programs is there."""
+    if shutil.which(program) is None:
+        hint = "run this on a login node of the cluster, or use launcher=local"
+        raise SchedulerError(f"there is no {program} on this machine", hint)
+
+
 def ask(*command: str) -> str:
     """What one of SLURM's programs prints. Raises SchedulerError with what it complained of."""
     if shutil.which(command[0]) is None:
@@ -136,12 +143,17 @@ def ended(names: Iterable[str]) -> list[Job]:
     except SchedulerError:
         # accounting is off or away: it only adds a reason to what is known without it
         return []
-    jobs = []
-    for line in printed.splitlines():
-        job, state, nodes, name = line.split("|", 3)
-        element = job.partition("_")[2]
-        jobs.append(Job(job, int(element) if element.isdigit() else -1, state.split(" ")[0], "", nodes, name))
-    return jobs
+    return [job for line in printed.splitlines() for job in _ended(*line.split("|", 3))]
+
+
+def _ended(number: str, state: str, nodes: str, name: str) -> Iterator[Job]:
+    """The jobs of one line of sacct: elements of an array that never ran share one, as 17_[2-5,8]."""
+    from submitit.slurm.slurm import read_job_id
+
+    for array, *elements in read_job_id(number):
+        for element in range(int(elements[0]), int(elements[-1]) + 1) if elements else (-1,):
+            job = f"{array}_{element}" if elements else array
+            yield Job(job, element, state.split(" ")[0], "", nodes, name)
 
 
 def cancel(jobs: Sequence[str]) -> None:

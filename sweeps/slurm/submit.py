@@ -25,6 +25,7 @@ TRIALS = "trials"
 
 def test(config: SlurmConfig) -> None:
     """Ask SLURM whether it would take such a task. Raises ConfigError with its complaint, SchedulerError."""
+    scheduler.find("sbatch")
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "task.sh"
         script.write_text(Jobs(config, Path(folder)).script())

@@ -27,7 +27,7 @@ def sweep(cluster: DevCluster, tmp_path: Path) -> Sweep:
         ("launcher.partition=nope", "partitions here: gpu, main, short, urgent"),
         ("launcher.time=4h", "launcher.time=4h is no time limit of SLURM's"),
         ("launcher.account=nobodys launcher.gres=gpu:9", "SLURM refuses these launcher settings"),
-        ("launcher.partitoin=main", "did you mean launcher.partition?"),
+        ("launcher.partitoin=main", "did you mean launcher.partition"),
         ("launcher.ranks=3 launcher.nodes=2", "launcher.ranks=3 is no multiple of launcher.nodes=2"),
         ("launcher.concurrent=2", "launcher.concurrent=2 is more than launcher.trials_per_task=1"),
     ],
@@ -72,9 +72,10 @@ def test_from_a_batch_script_to_the_report(sweep: Sweep, tmp_path: Path) -> None
     exported = f"--export=ALL,VIEWPAIR={_viewpair(tmp_path)},PYTHONPATH={CHECKOUT},OMP_NUM_THREADS=1"
     log = f"--output={tmp_path}/%x.log"
     chdir = f"--chdir={CHECKOUT}"
-    script = str(CHECKOUT / "slurm" / "sweep.sbatch")
-    sweep.cluster.output("sbatch", "--mem=1500", log, chdir, exported, script, *words)
-    sweep.until(lambda: (sweep.root / "reports").is_dir() and any((sweep.root / "reports").rglob("*.md")), 240)
+    scripts = CHECKOUT / "slurm"
+    sweep.cluster.output("sbatch", "--mem=1500", log, chdir, exported, str(scripts / "sweep.sbatch"), *words)
+    tables = sweep.root / "reports" / "small" / "table.csv"
+    sweep.until(tables.exists, 300)
     assert all(line.state == "done" for line in sweep.ledger())
     printed = (tmp_path / "viewpair-sweep.log").read_text()
     assert "data: job" in printed
@@ -83,6 +84,13 @@ def test_from_a_batch_script_to_the_report(sweep: Sweep, tmp_path: Path) -> None
     assert len(submissions) == 3
     assert "afterok" in submissions[1].read_text()
     assert "afterany" in submissions[2].read_text()
+    sweep.until(lambda: not sweep.cluster.output("squeue", "--noheader"), 60)
+    before = tables.read_text()
+    tables.unlink()
+    again = [str(scripts / "report.sbatch"), "ablation=small", f"paths.root={sweep.root}"]
+    sweep.cluster.output("sbatch", "--mem=1500", log, chdir, exported, *again)
+    sweep.until(tables.exists, 120)
+    assert tables.read_text() == before
 
 
 def _viewpair(folder: Path) -> Path:
@@ -116,20 +124,33 @@ def test_arrays_are_split_and_cancelled(tmp_path: Path) -> None:
         running = next(trial for trial in sweep.trials if sweep.step(trial) > 10)
         said = sweep.call("cancel")
         assert "jobs cancelled" in said
-        assert "1 interrupted, 5 pending" in said
+        assert "interrupted" in said
+        assert not any(line.state == "running" for line in sweep.ledger())
         assert not any(job.state in ("PENDING", "RUNNING") for job in cluster.squeue().values())
         # TERM let it write a checkpoint
         assert list((sweep.folder(running) / "checkpoints").glob("*.pt"))
         assert "nothing of these was in the queue" in sweep.call("cancel")
 
 
-def test_accounting_tells_how_a_forgotten_job_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_accounting_tells_how_forgotten_jobs_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with launched("accounting", "--nodes=1", accounting="dbd") as cluster:
-        sweep = Sweep(cluster, write_ablation(tmp_path, "small", epochs=1), tmp_path / "out")
-        sweep.submit("launcher.python=/nowhere/python")
         for name, value in cluster.env.items():
             monkeypatch.setitem(os.environ, name, value)
-        (run,) = sweep.root.glob("runs/*")
-        cluster.wait_until(lambda: {job.state for job in scheduler.ended([job_name(run, "data")])} == {"FAILED"}, 60)
-        cluster.wait_until(lambda: {job.state for job in scheduler.ended([job_name(run, 0)])} == {"CANCELLED"}, 60)
-        assert "ended: cancelled" in sweep.call("status")
+        name = job_name(tmp_path / "run", 0)
+        number = cluster.sbatch("exit $SLURM_ARRAY_TASK_ID", "--array=0-1", f"--job-name={name}")
+        # accounting lags behind
+        ended = {f"{number}_0": "COMPLETED", f"{number}_1": "FAILED"}
+        cluster.wait_until(lambda: {job.id: job.state for job in scheduler.ended([name])} == ended, 60)
+        assert [job.element for job in scheduler.ended([name])] == [0, 1]
+        assert scheduler.ended([job_name(tmp_path / "another", 0)]) == []
+
+
+def test_elements_that_never_ran_share_a_line_of_accounting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler, "ask", lambda *_: "17_[2-3,8%2]|CANCELLED by 0|None assigned|viewpair.run.0\n")
+    monkeypatch.setattr("shutil.which", lambda _program: "/usr/bin/sacct")
+    jobs = scheduler.ended(["viewpair.run.0"])
+    assert [(job.id, job.element, job.state) for job in jobs] == [
+        ("17_2", 2, "CANCELLED"),
+        ("17_3", 3, "CANCELLED"),
+        ("17_8", 8, "CANCELLED"),
+    ]

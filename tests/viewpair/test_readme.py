@@ -43,7 +43,7 @@ def commands() -> list[list[str]]:
 
 
 def needs_a_cluster_or_a_data_set(words: list[str]) -> bool:
-    return any(word.startswith(("data.root=/datasets", "preset=paper")) for word in words)
+    return any(word.startswith(("data.root=/datasets", "preset=paper", "launcher=slurm")) for word in words)
 
 
 def viewpair(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -65,7 +65,7 @@ def smaller(words: list[str]) -> list[str]:
         return [*words, "--repeat", "1", *SMALL, *data]
     if verb in ("sweep", "reproduce"):
         return [*words, *SMALL, *SWEEP, *data]
-    if verb in ("status", "report"):
+    if verb in ("status", "report", "resume", "cancel"):
         return words
     return [*words, *(SMALL if verb in ("train", "evaluate") else SMALL[:1]), *data]
 
