@@ -83,7 +83,8 @@ def in_processes(config: TrialConfig, engine: EngineConfig, processes: int, repe
 def measure(rank: int, processes: int, port: int, saved: dict[str, Any], repeats: int, results: Any) -> None:
     """Be one rank: time steps, then profile a few more."""
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    # Without the last, torch's profiler announces itself on stderr.
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "KINETO_LOG_LEVEL": "99"}
     config = trial_from_dict(saved)
     torch.set_num_threads(config.runtime.threads or max(1, (os.cpu_count() or 1) // processes))
     engine: Engine = ENGINES.build(config.engine, pick_device(config.runtime.device))

@@ -122,6 +122,11 @@ def test_no_epochs_leave_the_fresh_weights(built: Built, trial: Trial, tmp_path:
     assert all(torch.equal(fresh[name], trained[name]) for name in fresh)
 
 
+def test_a_trained_trial_keeps_no_checkpoints(undisturbed: Path) -> None:
+    assert (undisturbed / MODEL_FILE).exists()
+    assert not (undisturbed / "checkpoints").exists()
+
+
 def test_cost_and_telemetry(built: Built, undisturbed: Path) -> None:
     cost = read_json(undisturbed / "cost.json")
     table = built[1].splits["train"]

@@ -23,7 +23,7 @@ SMALL = [
 
 def test_rows_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     # Each engine starts processes of its own, for seconds: two tell enough.
-    monkeypatch.setattr(bench, "engines", lambda config: [DDPEngineConfig(), DeepSpeedEngineConfig(zero_stage=3)])
+    monkeypatch.setattr(bench, "engines", lambda _: [DDPEngineConfig(), DeepSpeedEngineConfig(zero_stage=3)])
     rows = bench_engines(to_trial(compose([*SMALL, "train.batch_size=8", "train.precision=fp32"])), repeats=1)
     assert [row["engine"] for row in rows] == ["ddp", "deepspeed ZeRO 3"]
     assert rows[0]["ratio"] == 1.0
