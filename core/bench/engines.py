@@ -1,14 +1,16 @@
 """Seconds per step of DDP and of ZeRO 0 to 3 on the same model and batch, in one run: what sharding costs here.
 
-Each engine runs in processes of its own: one a GPU, or two over gloo on the CPU.
+One process a GPU, or two over gloo on the CPU. All engines live side by side in them, each with a model of its own,
+and take their steps in turn: the model must fit that often.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import resource
 import socket
+import statistics
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
@@ -17,17 +19,19 @@ import psutil
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from core.bench.step import synthetic_batch, timed
+from core.bench.step import synthetic_batch
 from core.compose import trial_from_dict, trial_to_dict
 from core.config import EngineConfig, TrialConfig
 from core.engines.base import ENGINES, Engine
 from core.engines.ddp_engine import DDPEngineConfig
 from core.engines.deepspeed_engine import DeepSpeedEngineConfig, import_deepspeed
+from core.engines.processes import join
 from core.errors import require
 from core.methods.base import METHODS, MethodContext, ViewBatch
 from core.trainer import pick_device, step_generator
 
 CPU_PROCESSES = 2
+WARM_UP_STEPS = 3
 PROFILED_STEPS = 3
 
 
@@ -35,8 +39,9 @@ def bench_engines(config: TrialConfig, repeats: int = 10) -> list[dict[str, Any]
     """Rows of a table, one an engine.
 
     seconds_per_step: median, forward to update. ratio: to ddp's. communication_seconds: in collectives a step, waiting
-    for the other processes included; what overlaps with computing is counted too. peak_memory_bytes: of rank 0, the
-    device's on a GPU, else what the process grew by from before the model was built.
+    for the other processes included; what overlaps with computing is counted too. memory_bytes: what the engine, its
+    model and its first steps added on rank 0, to the device's peak on a GPU, else to the process's resident set (ddp,
+    the first, then also has what any process takes for its first step).
     """
     device = pick_device(config.runtime.device)
     import_deepspeed(device)
@@ -46,7 +51,7 @@ def bench_engines(config: TrialConfig, repeats: int = 10) -> list[dict[str, Any]
         f"train.batch_size={config.train.batch_size} cannot be divided equally among {processes} processes",
         f"choose a multiple of {processes} x train.micro_batches",
     )
-    rows = [in_processes(config, engine, processes, repeats) for engine in engines(config)]
+    rows = in_processes(config, processes, repeats)
     base = rows[0]["seconds_per_step"]
     return [{**row, "ratio": row["seconds_per_step"] / base} for row in rows]
 
@@ -58,14 +63,14 @@ def engines(config: TrialConfig) -> list[EngineConfig]:
     return [DDPEngineConfig(), *(replace(asked, zero_stage=stage) for stage in range(first, 4))]
 
 
-def in_processes(config: TrialConfig, engine: EngineConfig, processes: int, repeats: int) -> dict[str, Any]:
-    """One engine's row, measured by rank 0 of a group of fresh processes."""
+def in_processes(config: TrialConfig, processes: int, repeats: int) -> list[dict[str, Any]]:
+    """The rows, measured by rank 0 of a group of fresh processes."""
     context = multiprocessing.get_context("spawn")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     results: Any = context.SimpleQueue()
-    saved = {**trial_to_dict(config), "engine": asdict(engine)}
+    saved = [{**trial_to_dict(config), "engine": asdict(engine)} for engine in engines(config)]
     started = [
         context.Process(target=measure, args=(rank, processes, port, saved, repeats, results))
         for rank in range(processes)
@@ -75,44 +80,65 @@ def in_processes(config: TrialConfig, engine: EngineConfig, processes: int, repe
     for process in started:
         process.join()
     if any(process.exitcode for process in started):
-        raise RuntimeError(f"a process of {engine} ended with an error (above)")
-    row: dict[str, Any] = results.get()
-    return row
+        raise RuntimeError("a process of the benchmark ended with an error (above)")
+    rows: list[dict[str, Any]] = results.get()
+    return rows
 
 
-def measure(rank: int, processes: int, port: int, saved: dict[str, Any], repeats: int, results: Any) -> None:
-    """Be one rank: time steps, then profile a few more."""
+def measure(rank: int, processes: int, port: int, saved: list[dict[str, Any]], repeats: int, results: Any) -> None:
+    """Be one rank: a step of each engine in turn, so that what else runs on the machine slows all alike."""
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
     # Without the last, torch's profiler announces itself on stderr.
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "KINETO_LOG_LEVEL": "99"}
-    config = trial_from_dict(saved)
-    torch.set_num_threads(config.runtime.threads or max(1, (os.cpu_count() or 1) // processes))
-    engine: Engine = ENGINES.build(config.engine, pick_device(config.runtime.device))
-    before = psutil.Process().memory_info().rss
-    attention = "sdpa" if engine.device.type == "cuda" else "plain"
-    context = MethodContext(config.model, config.data.size, ("label",), 1000, 100, attention)
-    torch.manual_seed(config.seed)
-    engine.prepare(METHODS.build(config.method, context), config.optim, config.train)
-    batch, generator = share_of_batch(config, engine), step_generator(engine.device, 0, 0, 0)
-
-    def step(shown: ViewBatch) -> None:
-        engine.step(shown, 0, 1e-4, generator)
-
-    seconds = timed(step, batch, repeats)
-    communication = communication_seconds(lambda: step(batch), engine.device)
+    configs = [trial_from_dict(trial) for trial in saved]
+    torch.set_num_threads(configs[0].runtime.threads or max(1, (os.cpu_count() or 1) // processes))
+    join(pick_device(configs[0].runtime.device))
+    contestants = [Contestant(config) for config in configs]
+    for contestant in contestants * repeats:
+        contestant.engine.wait()
+        contestant.seconds.append(contestant.timed_step())
+    rows = [contestant.row() for contestant in contestants]
     if rank == 0:
-        stage = getattr(config.engine, "zero_stage", None)
-        results.put(
-            {
-                "engine": "ddp" if stage is None else f"deepspeed ZeRO {stage}",
-                "processes": processes,
-                "seconds_per_step": seconds,
-                "communication_seconds": communication,
-                "peak_memory_bytes": peak(engine.device, before),
-            }
-        )
-    engine.wait()
-    engine.close()
+        results.put(rows)
+    contestants[0].engine.wait()
+    contestants[0].engine.close()
+
+
+class Contestant:
+    """One engine with a model of its own, warm, and what it was measured to take."""
+
+    def __init__(self, config: TrialConfig) -> None:
+        self.stage = getattr(config.engine, "zero_stage", None)
+        self.engine: Engine = ENGINES.build(config.engine, pick_device(config.runtime.device))
+        device = self.engine.device
+        before = held(device)
+        attention = "sdpa" if device.type == "cuda" else "plain"
+        context = MethodContext(config.model, config.data.size, ("label",), 1000, 100, attention)
+        torch.manual_seed(config.seed)
+        self.engine.prepare(METHODS.build(config.method, context), config.optim, config.train)
+        self.batch, self.generator = share_of_batch(config, self.engine), step_generator(device, 0, 0, 0)
+        self.seconds: list[float] = []
+        for _ in range(WARM_UP_STEPS):
+            self.timed_step()
+        self.memory = most_held(device) - before
+
+    def timed_step(self) -> float:
+        """Seconds of one optimiser step, its work on the device included."""
+        begun = time.perf_counter()
+        self.engine.step(self.batch, 0, 1e-4, self.generator)
+        if self.engine.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - begun
+
+    def row(self) -> dict[str, Any]:
+        """Its row of the table; profiles some more steps."""
+        return {
+            "engine": "ddp" if self.stage is None else f"deepspeed ZeRO {self.stage}",
+            "processes": self.engine.world_size,
+            "seconds_per_step": statistics.median(self.seconds),
+            "communication_seconds": communication_seconds(self.timed_step, self.engine.device),
+            "memory_bytes": self.memory,
+        }
 
 
 def share_of_batch(config: TrialConfig, engine: Engine) -> ViewBatch:
@@ -122,7 +148,7 @@ def share_of_batch(config: TrialConfig, engine: Engine) -> ViewBatch:
     return replace(mine, slots=2 * studies, images_per_study=(2,) * studies, pairs_per_study=(1,) * studies)
 
 
-def communication_seconds(step: Callable[[], None], device: torch.device) -> float:
+def communication_seconds(step: Callable[[], object], device: torch.device) -> float:
     """Seconds a step that collectives took, by torch's profiler: gloo's own spans, or NCCL's kernels."""
     cuda = device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
@@ -140,8 +166,14 @@ def communication_seconds(step: Callable[[], None], device: torch.device) -> flo
     return micro / 1e6 / PROFILED_STEPS
 
 
-def peak(device: torch.device, before: int) -> int:
-    """Peak memory, bytes: the GPU's, or the growth of this process's resident set over `before`."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+def held(device: torch.device) -> int:
+    """Bytes that this process holds now: allocated on the GPU (from where its peak counts anew), or resident."""
+    if device.type != "cuda":
+        return int(psutil.Process().memory_info().rss)
+    torch.cuda.reset_peak_memory_stats(device)
+    return torch.cuda.memory_allocated(device)
+
+
+def most_held(device: torch.device) -> int:
+    """Bytes: the GPU's peak since `held`, or the resident set."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else held(device)
