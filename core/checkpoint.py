@@ -6,6 +6,7 @@ step-<step>.json with its SHA-256, written last: a checkpoint without its JSON f
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,11 @@ def save(folder: Path, step: int, state: dict[str, Any], keep: int) -> None:
     write_json(path.with_suffix(".json"), {"step": step, "sha256": sha256_file(path)})
     for old in saved_steps(folder)[:-keep]:
         _remove(folder, old)
+
+
+def remove(folder: Path) -> None:
+    """Remove the folder with every checkpoint in it, damaged ones too."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove(folder: Path, step: int) -> None:

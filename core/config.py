@@ -148,11 +148,20 @@ class TrainConfig:
 
     epochs: int = setting(10, "passes over the training studies")
     batch_size: int = setting(64, "studies in one optimiser step, over all processes")
+    micro_batches: int = setting(
+        1, "parts of a batch that pass one after the other; losses across the batch (infonce, vicreg) see one part"
+    )
     precision: str = setting("bf16", "arithmetic of the forward pass: bf16 (autocast, fp32 weights) | fp32")
 
     def __post_init__(self) -> None:
         check_range("train.epochs", self.epochs, 0, 1_000_000)
         check_range("train.batch_size", self.batch_size, 1, 10_000_000)
+        check_range("train.micro_batches", self.micro_batches, 1, self.batch_size)
+        require(
+            self.batch_size % self.micro_batches == 0,
+            f"train.micro_batches={self.micro_batches} does not divide train.batch_size={self.batch_size}",
+            "choose a number that divides it",
+        )
         check_choice("train.precision", self.precision, ("bf16", "fp32"))
 
 
@@ -194,7 +203,10 @@ class LoaderConfig:
 class EngineConfig:
     """What every engine has: its name. An engine's own config extends this."""
 
-    name: str = setting("torch", "which engine (see core/engines)")
+    name: str = setting("ddp", "which engine (see core/engines)")
+
+    def check_trial(self, trial: TrialConfig) -> None:
+        """Raise ConfigError where this engine cannot work with the rest of the trial's config."""
 
 
 @dataclass
@@ -206,7 +218,9 @@ class RuntimeConfig:
     attention: str = setting("auto", "auto | sdpa | plain; auto: sdpa on CUDA, plain on the CPU")
     compile: bool = setting(False, "torch.compile the transformer blocks")
     checkpoint_every: int = setting(200, "optimiser steps between checkpoints; 0 = only the last")
-    keep_checkpoints: int = setting(1, "how many of the latest checkpoints to keep")
+    keep_checkpoints: int = setting(
+        1, "how many of the latest checkpoints to keep while training; none are kept of a trained trial"
+    )
     log_every: int = setting(20, "optimiser steps between lines of telemetry (losses are read only then)")
     tensorboard: bool = setting(True, "write TensorBoard files")
     cost_per_hour: float = setting(0.0, "price of one device hour, for the cost column")
@@ -255,3 +269,5 @@ class TrialConfig:
         )
         if self.method is not None:
             self.method.check_trial(self)
+        if self.engine is not None:
+            self.engine.check_trial(self)

@@ -1,4 +1,4 @@
-"""What methods need to know of other processes: sums over all ranks, and gathers that carry gradients."""
+"""What passes between processes: sums over all ranks, gathers that carry gradients, and what rank 0 tells the rest."""
 
 from __future__ import annotations
 
@@ -57,6 +57,23 @@ def sum_over_ranks(value: Tensor) -> Tensor:
     total = value.detach().clone()
     dist.all_reduce(total)
     return total
+
+
+def from_first_rank(value: Any) -> Any:
+    """Rank 0's `value` (plain Python) on every rank."""
+    if world_size() == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def tensor_from_first_rank(value: Tensor | None, like: Tensor) -> Tensor:
+    """Rank 0's tensor on every rank, with the shape, dtype and device of `like`; other ranks give None."""
+    received = torch.empty_like(like) if value is None else value.to(like, copy=True)
+    if world_size() > 1:
+        dist.broadcast(received, src=0)
+    return received
 
 
 class StopTogether:

@@ -164,13 +164,14 @@ class Run:
 
     def resume(self) -> None:
         """Go back to the newest checkpoint that verifies, if there is one."""
-        found = checkpoint.latest(self.checkpoints)
-        if found is None:
+        found = checkpoint.latest(self.checkpoints) if self.engine.rank == 0 else None
+        about = distributed.from_first_rank(found and (found[0], found[1]["rng"], found[1]["meter"]))
+        if about is None:
             return
-        self.start, state = found
-        self.engine.load_state_dict(state["engine"])
-        torch.set_rng_state(state["rng"])
-        self.meter = telemetry.Meter(**state["meter"])
+        self.start, rng, meter = about
+        self.engine.load_state_dict(found[1]["engine"] if found else {})
+        torch.set_rng_state(rng)
+        self.meter = telemetry.Meter(**meter)
         lost = [r for r in telemetry.read_telemetry(self.folder / "telemetry.jsonl") if r["step"] >= self.start]
         if lost:
             self.meter.wasted_seconds += max(0.0, lost[-1]["seconds"] - self.meter.seconds)
@@ -209,8 +210,9 @@ class Run:
             return
         batch = next(iter(self.loader.batches(bad, bad + 1)))
         studies = self.loader.study_ids(batch)
+        state = self.engine.state_dict()
         if self.engine.rank == 0:
-            checkpoint.save(self.folder / "non_finite", bad, {"engine": self.engine.state_dict()}, keep=1)
+            checkpoint.save(self.folder / "non_finite", bad, {"engine": state}, keep=1)
             write_json(self.folder / "non_finite" / "batch.json", {"step": bad, "study_ids": studies})
         raise NonFiniteLossError(
             f"the loss of step {bad} is not finite; its studies: {', '.join(studies[:8])}"
@@ -288,11 +290,16 @@ class Run:
         }
 
     def finish(self) -> None:
-        """Write cost, exported encoders and, last, the method's weights."""
-        method = self.engine.method()
+        """Write cost, exported encoders and, last, the method's weights; then the checkpoints are not needed."""
+        weights = self.engine.weights()
+        if self.engine.rank > 0:
+            return
+        method = build_method(self.config, self.store, torch.device("cpu"))
+        method.load_state_dict(weights)
         telemetry.write_cost(self.folder, self.cost())
         export_encoder(self.folder, method.encoder)
         save_method(self.folder / MODEL_FILE, method)
+        checkpoint.remove(self.checkpoints)
 
 
 def train(
@@ -313,8 +320,7 @@ def train(
     try:
         run.resume()
         run.loop(on_step, stop)
-        if run.engine.rank == 0:
-            run.finish()
+        run.finish()
         # Nobody leaves before the files are there: whoever goes on expects them, and the first to go ends the group.
         run.engine.wait()
     finally:

@@ -40,8 +40,8 @@ def synthetic_batch(studies: int, size: int, labels: int, device: torch.device) 
         labelled=torch.ones(studies, dtype=torch.bool, device=device),
         slot=torch.arange(n, device=device),
         slots=n,
-        images_per_rank=(n,),
-        pairs_per_rank=(studies,),
+        images_per_study=(2,) * studies,
+        pairs_per_study=(1,) * studies,
     )
 
 
@@ -123,9 +123,10 @@ def bench_step(config: TrialConfig, repeats: int = 10) -> list[dict[str, Any]]:
 
     rows = [row("plain", timed(PlainStep(method, device), batch, repeats))]
     engine = ENGINES.build(config.engine, device)
-    engine.prepare(METHODS.build(config.method, context), config.optim, config.train)
+    trained = METHODS.build(config.method, context)
+    engine.prepare(trained, config.optim, config.train)
     if config.runtime.compile:
-        compile_blocks(engine.method())
+        compile_blocks(trained)
     generator = step_generator(device, 0, 0, 0)
 
     def step(shown: ViewBatch) -> None:

@@ -97,14 +97,9 @@ def pack(
         labelled=torch.from_numpy(labelled[anchor]),
         slot=torch.from_numpy((study + mine.start) * images.shape[1] + slot),
         slots=images.size,
-        images_per_rank=_per_rank(present, world_size),
-        pairs_per_rank=_per_rank(valid, world_size),
+        images_per_study=tuple(present.sum(axis=1).tolist()),
+        pairs_per_study=tuple(valid.sum(axis=1).tolist()),
     )
-
-
-def _per_rank(mask: Bools, world_size: int) -> tuple[int, ...]:
-    """How many of mask [G, C] are true in each rank's equal part of G."""
-    return tuple(int(count) for count in mask.sum(axis=1).reshape(world_size, -1).sum(axis=1))
 
 
 def pin(batch: ViewBatch) -> ViewBatch:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from core.config import OptimConfig, TrainConfig
+from core.engines.state import State
 from core.methods.base import Method, ViewBatch
 from core.registry import Registry
 
@@ -23,22 +24,30 @@ class Engine(Protocol):
         """Take the method (moved to the device) and build its optimiser."""
 
     def step(self, batch: ViewBatch, step: int, lr: float, generator: torch.Generator) -> dict[str, Tensor]:
-        """Forward, backward, clip, update. Returns detached scalar losses on the device, unsynchronised.
+        """Forward, backward, clip, update, in `train.micro_batches` parts (core/engines/accumulation.py).
 
+        Returns detached scalar losses and "gradient_norm" (before clipping) on the device, unsynchronised.
         From the first step whose loss or gradient is not finite on, nothing is updated any more.
         """
 
     def first_bad_step(self) -> int:
         """The first step with a non-finite loss or gradient, or -1. Waits for the device."""
 
-    def state_dict(self) -> dict[str, Any]:
-        """Weights and optimiser state, free of the world size."""
+    def weights(self) -> dict[str, Tensor]:
+        """The method's whole state dict in fp32 on the CPU of rank 0, {} elsewhere. Every rank must call it."""
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Put a state back, bit for bit."""
+    def state_dict(self) -> State:
+        """Weights and optimiser state, the same for every engine and world size (core/engines/state.py).
 
-    def method(self) -> Method:
-        """The bare method with its trained weights."""
+        On the CPU of rank 0, {} or empty parts elsewhere. Every rank must call it.
+        """
+
+    def load_state_dict(self, state: State) -> None:
+        """Put back a state that any engine saved at any world size; bit for bit where both are the same.
+
+        Rank 0 has it and other ranks give {}. Every rank must call it, before the first step.
+        Raises CheckpointError when it is another method's, model's or version's.
+        """
 
     def wait(self) -> None:
         """Wait until every process has come here."""

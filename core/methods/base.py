@@ -27,7 +27,8 @@ class ViewBatch:
     slot: [N] int64, where an image stands in the GLOBAL batch's grid of studies x view slots
     (study * M + slot), and `slots` that grid's size: randomness is drawn for the grid and picked by slot,
     so that it does not depend on the number of processes.
-    images_per_rank, pairs_per_rank: N and P of every process, so that a gather needs no second message.
+    images_per_study, pairs_per_study: images and pairs of every study of the global batch, rank by rank, on the
+    host: what others hold is known without a message. Each rank holds B of these studies.
     """
 
     images: Tensor
@@ -39,8 +40,22 @@ class ViewBatch:
     labelled: Tensor
     slot: Tensor
     slots: int
-    images_per_rank: tuple[int, ...]
-    pairs_per_rank: tuple[int, ...]
+    images_per_study: tuple[int, ...]
+    pairs_per_study: tuple[int, ...]
+
+    @property
+    def images_per_rank(self) -> tuple[int, ...]:
+        """N of every process."""
+        return self._per_rank(self.images_per_study)
+
+    @property
+    def pairs_per_rank(self) -> tuple[int, ...]:
+        """P of every process."""
+        return self._per_rank(self.pairs_per_study)
+
+    def _per_rank(self, counts: tuple[int, ...]) -> tuple[int, ...]:
+        share = len(self.index)
+        return tuple(sum(counts[first : first + share]) for first in range(0, len(counts), share))
 
     def to(self, device: torch.device) -> ViewBatch:
         """The same batch on `device`; copies do not block."""

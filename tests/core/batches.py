@@ -33,8 +33,8 @@ def make_batch(views_per_study: list[int], size: int = 32, labels: int = 3, seed
         labelled=torch.ones(b, dtype=torch.bool),
         slot=study * 3 + place,
         slots=3 * b,
-        images_per_rank=(n,),
-        pairs_per_rank=(len(pairs),),
+        images_per_study=tuple(views_per_study),
+        pairs_per_study=tuple(n * (n - 1) // 2 for n in views_per_study),
     )
 
 

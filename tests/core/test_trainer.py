@@ -16,7 +16,7 @@ from core import checkpoint
 from core.config import TrialConfig
 from core.data.build import prepare
 from core.data.store import StudyStore
-from core.engines.torch_engine import TorchEngine
+from core.engines.ddp_engine import DDPEngine
 from core.errors import CheckpointError, ConfigError, NonFiniteLossError
 from core.io import read_json, sha256_file
 from core.methods.base import METHODS
@@ -122,6 +122,11 @@ def test_no_epochs_leave_the_fresh_weights(built: Built, trial: Trial, tmp_path:
     assert all(torch.equal(fresh[name], trained[name]) for name in fresh)
 
 
+def test_a_trained_trial_keeps_no_checkpoints(undisturbed: Path) -> None:
+    assert (undisturbed / MODEL_FILE).exists()
+    assert not (undisturbed / "checkpoints").exists()
+
+
 def test_cost_and_telemetry(built: Built, undisturbed: Path) -> None:
     cost = read_json(undisturbed / "cost.json")
     table = built[1].splits["train"]
@@ -147,13 +152,13 @@ def test_seconds_survive_a_resume(built: Built, trial: Trial, tmp_path: Path) ->
 def test_a_non_finite_loss_stops_with_the_step_its_studies_and_the_weights_before_it(
     built: Built, trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config, real = trial("runtime.log_every=100", "runtime.checkpoint_every=0"), TorchEngine.step
+    config, real = trial("runtime.log_every=100", "runtime.checkpoint_every=0"), DDPEngine.step
 
-    def poisoned(self: TorchEngine, batch, step, lr, generator):  # type: ignore[no-untyped-def]
+    def poisoned(self: DDPEngine, batch, step, lr, generator):  # type: ignore[no-untyped-def]
         images = batch.images * float("nan") if step == 5 else batch.images
         return real(self, replace(batch, images=images), step, lr, generator)
 
-    monkeypatch.setattr(TorchEngine, "step", poisoned)
+    monkeypatch.setattr(DDPEngine, "step", poisoned)
     with pytest.raises(NonFiniteLossError, match="step 5 is not finite"):
         train(config, built[1], tmp_path)
     kept = read_json(tmp_path / "non_finite" / "batch.json")

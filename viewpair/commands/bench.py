@@ -1,4 +1,4 @@
-"""viewpair bench: time the training step or the loaders beside plain implementations, or the phantom's rendering."""
+"""viewpair bench: time the step and the loaders beside plain ones, the engines, or the phantom's rendering."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-LINE = "time the training step or the loaders beside plain implementations, or rendering the phantom"
+LINE = "time the step and the loaders beside plain implementations, the engines, or rendering the phantom"
 PRIMARY = "trial"
 EXAMPLES = (
     "bench step",
     "bench step model=base data.size=224 train.batch_size=128 runtime.compile=true --json step.json",
     "bench loader data.patients=200",
     "bench phantom --repeat 3",
+    "bench engines model=base data.size=224 train.batch_size=64",
 )
 ACTIONS = {
     "step": "one optimiser step: images per second, MFU, memory",
     "loader": "reading batches: images per second, seconds waited",
     "phantom": "rendering the phantom: milliseconds a study on one core",
+    "engines": "DDP and ZeRO 0-3 on several processes: seconds per step and in communication, memory",
 }
 
 
@@ -56,6 +58,10 @@ def measure(action: str, trial: Any, repeats: int) -> list[dict[str, Any]]:
         from core.bench.phantom import bench_phantom
 
         return bench_phantom(trial, repeats)
+    if action == "engines":
+        from core.bench.engines import bench_engines
+
+        return bench_engines(trial, repeats)
     from core.bench.loader import bench_loader
 
     return bench_loader(trial)

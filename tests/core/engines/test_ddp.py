@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,42 +9,14 @@ import pytest
 import torch
 
 from core.config import TrialConfig
-from core.data.build import prepare
 from core.data.store import StudyStore
 from core.distributed import gather_rows
 from core.telemetry import read_telemetry
 from core.trainer import train
-from tests.core.conftest import in_process, small_trial, start
+from tests.core.engines.ranks import on_two, train_there
 
 Trial = Callable[..., TrialConfig]
 Built = tuple[Path, StudyStore]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def as_rank(rank: int, world: int, port: int, target: Callable[..., None], *arguments: object) -> None:
-    """Run `target` as one rank, with the variables that torchrun sets."""
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world),
-                   "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}  # fmt: skip
-    target(*arguments)
-
-
-def on_two(target: Callable[..., None], *arguments: object) -> None:
-    """Run `target` on two ranks; both must end well."""
-    port = free_port()
-    other = start(as_rank, 1, 2, port, target, *arguments)
-    first = in_process(as_rank, 0, 2, port, target, *arguments)
-    other.join(timeout=60)
-    assert (first, other.exitcode) == (0, 0)
-
-
-def train_there(root: Path, overrides: tuple[str, ...], folder: Path) -> None:
-    config = small_trial(root, overrides)
-    train(config, prepare(config.data, root), folder)
 
 
 @pytest.mark.parametrize(
@@ -55,17 +25,18 @@ def train_there(root: Path, overrides: tuple[str, ...], folder: Path) -> None:
         ("method=mvmae", "pairing=same_study_any"),
         ("method=mvmae", "method.distance=infonce", "method.latent_head=true"),
         ("method=mvmae", "method.distance=vicreg", "pairing=random"),
+        ("method=mvmae", "method.distance=infonce", "train.micro_batches=2"),
         ("method=mae",),
         ("method=supervised", "method.label_policy=ignore"),
     ],
-    ids=["mse-any", "infonce", "vicreg-distance", "mae", "supervised"],
+    ids=["mse-any", "infonce", "vicreg-distance", "in-parts", "mae", "supervised"],
 )
 def test_two_processes_train_what_one_does(
     overrides: tuple[str, ...], built: Built, trial: Trial, tmp_path: Path
 ) -> None:
     overrides = (*overrides, "train.epochs=2", "optim.base_lr=1e-2")
     train(trial(*overrides), built[1], tmp_path / "one")
-    on_two(train_there, built[0], overrides, tmp_path / "two")
+    on_two((train_there, (built[0], overrides, tmp_path / "two")))
     one, two = (read_telemetry(tmp_path / n / "telemetry.jsonl") for n in ("one", "two"))
     assert len(one) == len(two) > 0
     for name in ("loss", "gradient_norm"):
@@ -89,7 +60,7 @@ def gather_and_differentiate(folder: Path) -> None:
 
 
 def test_gather_brings_all_rows_and_sums_the_ranks_gradients(tmp_path: Path) -> None:
-    on_two(gather_and_differentiate, tmp_path)
+    on_two((gather_and_differentiate, (tmp_path,)))
     everything = torch.arange(8.0).reshape(4, 2) + 1
     expected = 2 * everything * (2 * torch.arange(4.0)[:, None] + 1)
     parts = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]

@@ -113,8 +113,9 @@ def test_masks_of_a_study_do_not_depend_on_which_process_holds_it() -> None:
             study=whole.study[part] % 2,
             slot=whole.slot[part],
             pairs=whole.pairs[:2],
-            images_per_rank=(4,),
-            pairs_per_rank=(2,),
+            index=whole.index[:2],
+            images_per_study=(2, 2),
+            pairs_per_study=(1, 1),
         )
         halves.append(float(losses(method, half)["reconstruction"]))
     assert float(losses(method, whole)["reconstruction"]) == pytest.approx(sum(halves) / 2, rel=1e-5)

@@ -8,22 +8,22 @@ import pytest
 import torch
 
 from core.config import OptimConfig, TrainConfig
+from core.engines.ddp_engine import DDPEngine, DDPEngineConfig
 from core.engines.optimisers import parameter_groups
-from core.engines.torch_engine import TorchEngine, TorchEngineConfig
 from core.methods.mvmae import MVMAE, MVMAEConfig
 from tests.core.batches import make_batch, make_context
 
 LARS = OptimConfig(name="lars", weight_decay=1e-6, clip=0.0)
 
 
-def engine(optim: OptimConfig | None = None, precision: str = "fp32") -> TorchEngine:
+def engine(optim: OptimConfig | None = None, precision: str = "fp32") -> DDPEngine:
     torch.manual_seed(0)
-    built = TorchEngine(TorchEngineConfig(), torch.device("cpu"))
+    built = DDPEngine(DDPEngineConfig(), torch.device("cpu"))
     built.prepare(MVMAE(MVMAEConfig(), make_context()), optim or OptimConfig(), TrainConfig(precision=precision))
     return built
 
 
-def run(built: TorchEngine, steps: int, lr: float) -> list[float]:
+def run(built: DDPEngine, steps: int, lr: float) -> list[float]:
     batch = make_batch([2] * 6)
     return [float(built.step(batch, i, lr, torch.Generator().manual_seed(0))["loss"]) for i in range(steps)]
 
@@ -33,7 +33,7 @@ def test_bf16_keeps_fp32_weights_and_follows_fp32() -> None:
     losses = run(exact, 8, 3e-3), run(rounded, 8, 3e-3)
     assert losses[1] == pytest.approx(losses[0], rel=0.03)
     assert losses[1] != losses[0]
-    assert {p.dtype for p in rounded.method().parameters()} == {torch.float32}
+    assert {p.dtype for p in rounded.weights().values()} == {torch.float32}
 
 
 def test_lars_learns_and_differs_from_adamw() -> None:
@@ -51,7 +51,7 @@ def test_from_a_bad_step_on_the_weights_stay_finite(optim: OptimConfig) -> None:
     built.step(bad, 7, 1e-3, torch.Generator().manual_seed(0))
     built.step(batch, 8, 1e-3, torch.Generator().manual_seed(0))
     assert built.first_bad_step() == 7
-    assert all(torch.isfinite(p).all() for p in built.method().parameters())
+    assert all(torch.isfinite(p).all() for p in built.weights().values())
 
 
 def test_biases_norms_positions_and_tokens_do_not_decay() -> None:
