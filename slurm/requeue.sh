@@ -10,9 +10,10 @@
 viewpair_requeue() {
   local code=$?
   [ "$code" -eq 0 ] && exit 0
-  # A cancelled job is not RUNNING any more, and one that SLURM requeues by itself neither.
+  # A cancelled job is not RUNNING any more, nor is one that SLURM requeues by itself. One that came to the end of its
+  # time, because the warning was too short, can still be requeued while it ends.
   case "$(scontrol show job -o "$SLURM_JOB_ID")" in
-    *" JobState=RUNNING "*)
+    *" JobState=RUNNING "* | *" Reason=TimeLimit "*)
       if [ "$code" -eq 75 ] || [ "$code" -eq 140 ] || [ -e "$VIEWPAIR_LIFE" ]; then
         echo "viewpair: the step ended with code $code; requeued"
         scontrol requeue "$SLURM_JOB_ID"
