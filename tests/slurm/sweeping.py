@@ -130,7 +130,7 @@ class Sweep:
         names = self.cluster.output("squeue", "--noheader", "--array", "--states=all", "--format=%i|%T|%j").splitlines()
         runs = {run.name for run in submitted(self.root)}
         rows = [line.split("|") for line in names]
-        return {job: state for job, state, name in rows if name.split(".")[1] in runs and "_" in job}
+        return {job: state for job, state, name in rows if runs & set(name.split(".")) and "_" in job}
 
     def job_of(self, number: int) -> str:
         """Id of the array element that runs the trial of this number."""

@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -66,12 +66,15 @@ def test_a_warning_and_a_requeue(sweep: Sweep, same: Callable[[Sweep], bool]) ->
 
 def test_killed_and_out_of_time(sweep: Sweep, same: Callable[[Sweep], bool]) -> None:
     """kill -9 on the one task, the time limit on the other."""
-    sweep.submit()
+    sweep.submit("launcher.signal_delay=20")
     sweep.until_training(0, step=60)
     (pid,) = sweep.pids(sweep.trials[0])
     os.kill(pid, signal.SIGKILL)
     second = sweep.until_training(1, step=20)
-    sweep.cluster.output("scontrol", "update", f"jobid={second}", "EndTime=now+3seconds")
+    with frozen(*sweep.pids(sweep.trials[1])) as pid:
+        sweep.cluster.output("scontrol", "update", f"jobid={second}", "EndTime=now+70seconds")
+        # SLURM looks at time limits twice a minute
+        sweep.until(lambda: not psutil.pid_exists(pid) or pending(pid, signal.SIGUSR2), 70)
     sweep.until_done()
     assert same(sweep)
     assert [sweep.attempts(trial) for trial in sweep.trials] == [2, 2]
@@ -79,17 +82,35 @@ def test_killed_and_out_of_time(sweep: Sweep, same: Callable[[Sweep], bool]) -> 
     assert read_json(sweep.folder(sweep.trials[1]) / "cost.json")["wasted_seconds"] == 0
 
 
+@contextlib.contextmanager
+def frozen(pid: int) -> Iterator[int]:
+    """Let a process make no step inside the block."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield pid
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+def pending(pid: int, number: int) -> bool:
+    """Whether a signal waits for a process (proc(5): SigPnd, ShdPnd)."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    masks = [int(line.split()[1], 16) for line in lines if line.startswith(("SigPnd", "ShdPnd"))]
+    return any(mask >> (number - 1) & 1 for mask in masks)
+
+
 def test_preempted_by_a_higher_partition(sweep: Sweep, same: Callable[[Sweep], bool]) -> None:
     sweep.submit()
     first = sweep.until_training(0, step=20)
-    urgent = sweep.cluster.sbatch("sleep 6", "--partition=urgent", "--nodes=3", "--exclusive", "--mem=100")
+    urgent = sweep.cluster.sbatch("sleep 300", "--partition=urgent", "--nodes=3", "--exclusive", "--mem=100")
     sweep.until(lambda: sweep.jobs()[first] in ("PENDING", "COMPLETING", "REQUEUED"))
     sweep.until(lambda: sweep.jobs()[first] == "PENDING")
     printed = sweep.call("status")
     assert f"preempted  train, step {read_status_step(sweep, 0)} of" in printed
     assert f"in the queue as job {first}" in printed
+    sweep.cluster.output("scancel", urgent)
     sweep.until_done()
-    assert sweep.cluster.state(urgent) == "COMPLETED"
     assert same(sweep)
     assert sweep.attempts(sweep.trials[0]) == 2
 
