@@ -80,11 +80,12 @@ def write_result(trial_folder: Path, config: TrialConfig, store: StudyStore, eva
     for name, data in evaluated.files.items():
         write_bytes(folder / name, data)
     names = sorted(evaluated.files) + ([PREDICTIONS] if evaluated.predictions is not None else [])
-    files = {name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_file(folder / name)} for name in names}
+    lengths = {name: (folder / name).stat().st_size for name in names}
+    files = {name: {"bytes": lengths[name], "sha256": sha256_file(folder / name)} for name in names}
     cost = trial_folder / COST
     content = _content(config, store, evaluated) | {"files": files, "cost": read_json(cost) if cost.exists() else {}}
     write_json(folder / RESULT, content)
-    seal(folder, {name: found["bytes"] for name, found in files.items()})
+    seal(folder, lengths)
     return folder / RESULT
 
 

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
@@ -42,11 +42,15 @@ class Place(Protocol):
 
 @dataclass(frozen=True)
 class Line:
-    """Where one trial stands. state: one of STATES. detail: step and time left, or the reason and the log."""
+    """Where one trial stands. state: one of STATES. detail: step and time left, or the reason and the log.
+
+    updated: when it last told of itself, Unix time, s; 0 = never.
+    """
 
     trial: str
     state: str
     detail: str = ""
+    updated: float = field(default=0.0, compare=False)
 
 
 def read_ledger(root: Path, trials: Mapping[str, str], places: Mapping[str, Place] | None = None) -> list[Line]:
@@ -88,7 +92,7 @@ def _line(trial: str, evaluation: str, folder: Path, place: Place | None) -> Lin
             trial, "pending", _joined("was trained; its result for these settings is missing" if status else "", there)
         )
     if status.state == "failed":
-        return Line(trial, "failed", f"{status.error} (log: {folder / LOG})")
+        return Line(trial, "failed", f"{status.error} (log: {folder / LOG})", status.updated)
     return Line(trial, "interrupted", _joined(_progress(status), there))
 
 

@@ -16,7 +16,7 @@ from core.errors import BusyError, Interrupted, UserError, check_range
 from core.workers import cores
 from sweeps.folders import trial_folder
 from sweeps.interrupt import STOPPED, Warned
-from sweeps.launchers.base import LAUNCHERS, LOGS, LauncherConfig, Order
+from sweeps.launchers.base import LAUNCHERS, LOGS, LauncherConfig, Order, Overview
 from sweeps.lease import hold
 from sweeps.processes import ProcessId, deaf_to_interrupts, die_with, environment, kill_tree
 from sweeps.queue import Queue
@@ -69,6 +69,9 @@ class Local:
         """Start the workers."""
         return LocalRun(order, *self._share(len(order.trials)), tuple(self.config.gpus))
 
+    def rejoin(self, order: Order) -> None:
+        """Nothing: local trials end with the process that started them."""
+
     def _share(self, trials: int) -> tuple[int, int]:
         """Processes, and CPU threads of each."""
         processes = min(self.config.processes or len(self.config.gpus) or cores(), trials)
@@ -106,6 +109,10 @@ class LocalRun:
             left = len(self._queue) > 0
             self._slots[position] = self._start(position) if left else _Slot(None, "")
         return any(slot.job is not None for slot in self._slots)
+
+    def overview(self) -> Overview:
+        """Nothing: what runs here tells of itself on disk."""
+        return Overview()
 
     def cancel(self) -> None:
         """Ask the workers to stop, and kill what has not after ten seconds."""
