@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from core.config import TrialConfig, setting
 from core.registry import Registry
+from sweeps.doctor import Findings
 from sweeps.ledger import Place
 from sweeps.trial import Compute
 
@@ -76,6 +77,9 @@ class Launcher(Protocol):
 
     def check(self) -> None:
         """Raise UserError, before anything is written or started, where the config cannot work."""
+
+    def examine(self, root: Path, seconds: float) -> Findings:
+        """Look whether trials could run with their output in `root`; wait for a machine at most `seconds`."""
 
     def plan(self, trials: Mapping[str, TrialConfig]) -> str:
         """One line for `--dry-run`: how these trials would be run."""

@@ -14,6 +14,14 @@ from typing import Any
 from core.config import TrialConfig, setting
 from core.errors import BusyError, Interrupted, UserError, check_range
 from core.workers import cores
+from sweeps.doctor import (
+    Findings,
+    look_at_cores,
+    look_at_disk,
+    look_at_folder,
+    look_at_memory,
+    look_at_torch,
+)
 from sweeps.folders import trial_folder
 from sweeps.interrupt import STOPPED, Warned
 from sweeps.launchers.base import LAUNCHERS, LOGS, LauncherConfig, Order, Overview
@@ -55,6 +63,15 @@ class Local:
 
     def check(self) -> None:
         """Nothing can be wrong here that the config's own checks do not find."""
+
+    def examine(self, root: Path, seconds: float) -> Findings:
+        """This machine's cores, memory, GPUs, and the output folder."""
+        processes = self.config.processes or len(self.config.gpus) or cores()
+        yield look_at_cores(processes, self.config.threads or max(1, cores() // processes), cores())
+        yield look_at_memory(processes)
+        yield look_at_torch(self.config.gpus)
+        yield look_at_folder(root)
+        yield look_at_disk(root)
 
     def plan(self, trials: Mapping[str, TrialConfig]) -> str:
         """How many side by side."""

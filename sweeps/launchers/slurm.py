@@ -10,8 +10,10 @@ from core.config import TrialConfig, setting
 from core.data.build import data_key
 from core.data.store import INDEX
 from core.errors import check_range, require
+from sweeps.doctor import Findings
 from sweeps.launchers.base import LAUNCHERS, LOGS, LauncherConfig, Order, Overview
 from sweeps.slurm import scheduler
+from sweeps.slurm.doctor import examine
 from sweeps.slurm.overview import Watch
 from sweeps.slurm.runs import Packing, jobs_of, pack, places, write_run
 from sweeps.slurm.submit import Jobs, test
@@ -91,6 +93,10 @@ class Slurm:
     def check(self) -> None:
         """Raise UserError where SLURM is absent, does not answer, or would refuse these settings."""
         test(self.config)
+
+    def examine(self, root: Path, seconds: float) -> Findings:
+        """SLURM's programs, controller and settings, then a node by a small job."""
+        yield from examine(self.config, root, seconds)
 
     def plan(self, trials: Mapping[str, TrialConfig]) -> str:
         """How the trials are packed into array tasks."""
