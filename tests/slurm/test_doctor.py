@@ -114,7 +114,9 @@ def test_without_slurms_programs(
 def test_no_controller_where_one_should_be(cluster: DevCluster, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     conf = cluster.folder / "etc" / "dead.conf"
     alive = (cluster.folder / "etc" / "slurm.conf").read_text()
-    conf.write_text(re.sub(r"^(SlurmctldPort)=.*", r"\1=9", alive, flags=re.MULTILINE))
+    # nothing listens there, and a client is to find out soon
+    deaf = re.sub(r"^(SlurmctldPort)=.*", r"\1=9", alive, flags=re.MULTILINE)
+    conf.write_text(re.sub(r"^(MessageTimeout)=.*", r"\1=2", deaf, flags=re.MULTILINE))
     monkeypatch.setenv("SLURM_CONF", str(conf))
     found, _ = examine(root)
     assert list(found) == ["programs", "controller"]
