@@ -48,7 +48,7 @@ def _left(lines: Mapping[str, Line]) -> list[str]:
 
 def _note(lines: list[Line]) -> str:
     told = ("running", "preempted", "failed")
-    return ", ".join(f"{n} {state}" for state, n in counts(lines).items() if state in told)
+    return ", ".join(f"{n} {state}" for state, n in counts(lines).items() if state in told) or "none running"
 
 
 def drawing(plans: Sequence[DeclaredPlan], lines: Mapping[str, Line], text: str) -> Group:

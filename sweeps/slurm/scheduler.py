@@ -101,11 +101,7 @@ def find(program: str) -> None:
 
 def ask(*command: str) -> str:
     """What one of SLURM's programs prints. Raises SchedulerError with what it complained of."""
-    if shutil.which(command[0]) is None:
-        raise SchedulerError(
-            f"there is no {command[0]} on this machine",
-            "run this on a login node of the cluster, or use launcher=local",
-        )
+    find(command[0])
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=PATIENCE_SECONDS)
     except subprocess.TimeoutExpired as error:
