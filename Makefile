@@ -34,10 +34,11 @@ lint: $(STAMP) ## check style
 types: $(STAMP) ## check types
 	$(BIN)/mypy core sweeps analysis viewpair slurm
 
-bench: $(STAMP) ## time the training step, the loaders and the phantom
+bench: $(STAMP) ## time the training step, the loaders, the phantom and the ledger
 	$(BIN)/viewpair bench step
 	$(BIN)/viewpair bench loader
 	$(BIN)/viewpair bench phantom
+	$(BIN)/viewpair bench ledger
 
 clean: ## remove the environment and every output
 	rm -rf $(VENV) outputs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -71,6 +71,12 @@ class Progress:
         elif self._clock() - self._last >= self._interval:
             self._write_line()
 
+    def under(self, drawing: Any) -> None:
+        """Show a drawing (what rich can print) under the bar on a terminal, in place of the one before."""
+        if self._bar is not None:
+            self._bar.under = drawing
+            self._bar.refresh()
+
     def line(self) -> str:
         """The plain line: title, count, share, speed, time left."""
         seconds = self._clock() - self._started
@@ -91,9 +97,17 @@ class Progress:
     def _start_bar(self) -> None:
         # rich takes long to import, and a log has no use for it
         from rich import progress as bars
-        from rich.console import Console
+        from rich.console import Console, RenderableType
 
-        self._bar = bars.Progress(
+        class Bar(bars.Progress):
+            under: RenderableType | None = None
+
+            def get_renderables(self) -> Iterable[RenderableType]:
+                yield from super().get_renderables()
+                if self.under is not None:
+                    yield self.under
+
+        self._bar = Bar(
             bars.TextColumn("{task.description}"),
             bars.BarColumn(),
             bars.MofNCompleteColumn(),

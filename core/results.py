@@ -15,9 +15,9 @@ from core.errors import DataError
 from core.evaluation.base import Evaluated, Metric
 from core.identity import code_version, evaluation_key, trial_id
 from core.io import atomic_path, read_json, sha256_file, write_bytes, write_json
+from core.seal import RESULT, SCHEMA, SEAL, seal
 
-SCHEMA = 1
-RESULT, PREDICTIONS, COST = "result.json", "predictions.parquet", "cost.json"
+PREDICTIONS, COST = "predictions.parquet", "cost.json"
 AGAIN = "delete this folder and evaluate the trial again"
 
 
@@ -66,23 +66,26 @@ def result_folder(trial_folder: Path, config: TrialConfig) -> Path:
 
 
 def write_result(trial_folder: Path, config: TrialConfig, store: StudyStore, evaluated: Evaluated) -> Path:
-    """Write predictions, extra files and, last, result.json; each whole or not at all. Returns result.json's path.
+    """Write predictions, extra files, result.json and its seal; each whole or not at all. Returns result.json's path.
 
     The same inputs give the same bytes. Its cost is that of the trial's cost.json, if there is one.
     """
     folder = result_folder(trial_folder, config)
     folder.mkdir(parents=True, exist_ok=True)
     # The hashes in an older result would no longer fit the files that are about to be written.
-    (folder / RESULT).unlink(missing_ok=True)
+    for name in (SEAL, RESULT):
+        (folder / name).unlink(missing_ok=True)
     if evaluated.predictions is not None:
         _write_predictions(folder / PREDICTIONS, evaluated.predictions)
     for name, data in evaluated.files.items():
         write_bytes(folder / name, data)
     names = sorted(evaluated.files) + ([PREDICTIONS] if evaluated.predictions is not None else [])
-    files = {name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_file(folder / name)} for name in names}
+    lengths = {name: (folder / name).stat().st_size for name in names}
+    files = {name: {"bytes": lengths[name], "sha256": sha256_file(folder / name)} for name in names}
     cost = trial_folder / COST
     content = _content(config, store, evaluated) | {"files": files, "cost": read_json(cost) if cost.exists() else {}}
     write_json(folder / RESULT, content)
+    seal(folder, lengths)
     return folder / RESULT
 
 

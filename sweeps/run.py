@@ -14,15 +14,16 @@ from typing import Any
 from core.config import TrialConfig
 from core.data.build import data_key, prepare
 from core.errors import BusyError, require
-from core.progress import Progress
+from sweeps.declared import read_plan
 from sweeps.estimate import estimate
 from sweeps.folders import runs_folder
 from sweeps.launchers.base import LAUNCHERS, Launcher, Order, Submission
 from sweeps.lease import hold
-from sweeps.ledger import Line, counts, read_ledger
+from sweeps.ledger import Line, read_ledger
 from sweeps.plan import Plan, write_plan
 from sweeps.show import show_plans
 from sweeps.trial import Compute, compute
+from sweeps.watch import follow
 
 POLL_SECONDS = 0.5
 SUBMITTING = ".submitting"
@@ -74,7 +75,7 @@ def _keys(plans: Sequence[Plan]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Started:
-    """Plans whose missing trials were handed to a launcher. submission: None where nothing was missing."""
+    """Plans whose missing trials were handed to a launcher. submission: None where nothing is under way."""
 
     launcher: Launcher
     order: Order
@@ -84,9 +85,9 @@ class Started:
 
     def describe(self) -> str:
         """What was started, for the user."""
-        queued = len(self.keys) - self.done_before - len(self.order.trials)
+        queued = len(self.order.under_way)
         lines = [f"{queued} trials are under way already"] if queued else []
-        if self.submission:
+        if self.submission and self.order.trials:
             lines.append(f"{len(self.order.trials)} of {len(self.keys)} trials to run: {self.submission.describe()}")
         return "\n".join(lines)
 
@@ -98,9 +99,9 @@ class Started:
         """Follow the trials to their end. On any error, Ctrl-C too, stop workers that are this process's own."""
         if self.submission is None:
             return self.outcome()
-        mine = {trial: self.keys[trial] for trial in self.order.trials}
+        plans = [read_plan(self.order.root, name) for name in self.order.ablations]
         try:
-            left = follow(self.submission, self.order.root, mine, len(self.keys))
+            left = follow(self.submission, self.order.root, plans)
         finally:
             if not self.launcher.detached:
                 self.submission.cancel()
@@ -129,13 +130,14 @@ def start_plans(plans: Sequence[Plan], root: Path, launcher: Any, compute: Compu
         write_plan(root, plan)
     with one_at_a_time(root):
         missing = [line.trial for line in read_ledger(root, keys) if line.state != "done"]
-        under_way = built.under_way(root) if missing else set[str]()
+        under_way = built.under_way(root) & set(missing) if missing else set[str]()
         wanted = {trial: trials[trial] for trial in missing if trial not in under_way}
         folder = runs_folder(root) / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
-        order = Order(wanted, tuple(plan.ablation.name for plan in plans), root, folder, compute)
+        names = tuple(plan.ablation.name for plan in plans)
+        order = Order(wanted, names, root, folder, compute, frozenset(under_way))
         if wanted and not built.detached:
             build_data(list(wanted.values()), root)
-        submission = built.submit(order) if wanted else None
+        submission = built.submit(order) if wanted else built.rejoin(order)
     return Started(built, order, submission, keys, len(trials) - len(missing))
 
 
@@ -157,22 +159,3 @@ def build_data(configs: Sequence[TrialConfig], root: Path) -> None:
     data = {data_key(config.data): config.data for config in configs}
     for config in data.values():
         prepare(config, root)
-
-
-def follow(submission: Submission, root: Path, trials: Mapping[str, str], total: int) -> int:
-    """Show progress of `trials` (id -> evaluation key) until nothing runs any more; returns how many are not done."""
-    left = dict(trials)
-    with Progress("sweep", total, "trials", done=total - len(left)) as progress:
-        active = True
-        while active:
-            time.sleep(POLL_SECONDS)
-            active = submission.active()
-            lines = read_ledger(root, left)
-            finished = {line.trial for line in lines if line.state == "done"}
-            left = {trial: key for trial, key in left.items() if trial not in finished}
-            progress.advance(len(finished), note=_note(lines))
-    return len(left)
-
-
-def _note(lines: list[Line]) -> str:
-    return ", ".join(f"{n} {state}" for state, n in counts(lines).items() if state in ("running", "failed"))

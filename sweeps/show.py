@@ -70,7 +70,7 @@ def show_status(plan: DeclaredPlan, root: Path, places: Mapping[str, Place]) -> 
     """The table of `viewpair status` for one ablation: a line a trial. places: where a scheduler has trials."""
     lines = {line.trial: line for line in read_ledger(root, plan.keys(), places)}
     rows = [
-        (f"  {cell.name}", _own(trial), trial.id, lines[trial.id].state, lines[trial.id].detail)
+        (f"  {cell.name}", own(trial), trial.id, lines[trial.id].state, lines[trial.id].detail)
         for cell in plan.cells
         for trial in cell.trials
     ]
@@ -78,6 +78,7 @@ def show_status(plan: DeclaredPlan, root: Path, places: Mapping[str, Place]) -> 
     return f"{head}\n{columns([('  row', 'trial', 'id', 'state', ''), *rows])}\n"
 
 
-def _own(trial: DeclaredTrial) -> str:
+def own(trial: DeclaredTrial) -> str:
+    """What tells a trial from the others of its row."""
     values = [f"{key.rpartition('.')[2]}={value}" for key, value in trial.values.items()]
     return " ".join([f"seed={trial.seed}", *values])

@@ -11,6 +11,7 @@ from core.config import TrialConfig
 from core.errors import DataError, Interrupted, UserError
 from core.identity import evaluation_key, trial_id
 from core.io import write_text
+from core.seal import sealed
 from sweeps.folders import trial_folder
 from sweeps.interrupt import Warned
 from sweeps.lease import Lease, hold
@@ -43,11 +44,14 @@ Compute = Callable[[TrialConfig, Path, Report], None]
 
 
 def is_done(folder: Path, evaluation: str) -> bool:
-    """Whether the trial's result under this evaluation key is there and whole."""
+    """Whether the trial's result under this evaluation key is there and whole: sealed, or readable to its end."""
+    where = folder.joinpath("evaluations", evaluation)
+    if sealed(where):
+        return True
     from core.results import read_result
 
     try:
-        read_result(folder / "evaluations" / evaluation)
+        read_result(where)
     except DataError:
         return False
     return True

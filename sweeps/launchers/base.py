@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from core.config import TrialConfig, setting
 from core.registry import Registry
+from sweeps.doctor import Findings
+from sweeps.ledger import Place
 from sweeps.trial import Compute
 
 LOGS = "logs"
@@ -27,7 +29,7 @@ class Order:
 
     trials: id -> config, in this order. ablations: whose they are. root: folder of everything that is written.
     folder: of this run alone, for the launcher's own files and its workers' output. compute: what a worker does
-    with one trial.
+    with one trial. under_way: trials of these ablations that earlier submissions will still run.
     """
 
     trials: Mapping[str, TrialConfig]
@@ -35,6 +37,15 @@ class Order:
     root: Path
     folder: Path
     compute: Compute
+    under_way: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What a scheduler has of the sweeps. places: trial -> where. text: what else a person should know, or ""."""
+
+    places: Mapping[str, Place] = field(default_factory=dict)
+    text: str = ""
 
 
 class Submission(Protocol):
@@ -45,6 +56,9 @@ class Submission(Protocol):
 
     def active(self) -> bool:
         """Whether anything may still run. Sees to broken workers; call it often while waiting."""
+
+    def overview(self) -> Overview:
+        """Where the trials are. Call it as often as you like: a scheduler is not asked each time."""
 
     def cancel(self) -> None:
         """Stop what runs, without losing what is on disk. Does nothing when nothing runs."""
@@ -64,6 +78,9 @@ class Launcher(Protocol):
     def check(self) -> None:
         """Raise UserError, before anything is written or started, where the config cannot work."""
 
+    def examine(self, root: Path, seconds: float) -> Findings:
+        """Look whether trials could run with their output in `root`; wait for a machine at most `seconds`."""
+
     def plan(self, trials: Mapping[str, TrialConfig]) -> str:
         """One line for `--dry-run`: how these trials would be run."""
 
@@ -72,6 +89,9 @@ class Launcher(Protocol):
 
     def submit(self, order: Order) -> Submission:
         """Start running the order's trials and return at once. Raises UserError when that cannot work."""
+
+    def rejoin(self, order: Order) -> Submission | None:
+        """What was submitted earlier and still runs the order's `under_way`; None when that is nothing."""
 
 
 LAUNCHERS: Registry[type[Launcher]] = Registry("launcher", "sweeps.launchers")

@@ -14,9 +14,17 @@ from typing import Any
 from core.config import TrialConfig, setting
 from core.errors import BusyError, Interrupted, UserError, check_range
 from core.workers import cores
+from sweeps.doctor import (
+    Findings,
+    look_at_cores,
+    look_at_disk,
+    look_at_folder,
+    look_at_memory,
+    look_at_torch,
+)
 from sweeps.folders import trial_folder
 from sweeps.interrupt import STOPPED, Warned
-from sweeps.launchers.base import LAUNCHERS, LOGS, LauncherConfig, Order
+from sweeps.launchers.base import LAUNCHERS, LOGS, LauncherConfig, Order, Overview
 from sweeps.lease import hold
 from sweeps.processes import ProcessId, deaf_to_interrupts, die_with, environment, kill_tree
 from sweeps.queue import Queue
@@ -56,6 +64,15 @@ class Local:
     def check(self) -> None:
         """Nothing can be wrong here that the config's own checks do not find."""
 
+    def examine(self, root: Path, seconds: float) -> Findings:
+        """This machine's cores, memory, GPUs, and the output folder."""
+        processes = self.config.processes or len(self.config.gpus) or cores()
+        yield look_at_cores(processes, self.config.threads or max(1, cores() // processes), cores())
+        yield look_at_memory(processes)
+        yield look_at_torch(self.config.gpus)
+        yield look_at_folder(root)
+        yield look_at_disk(root)
+
     def plan(self, trials: Mapping[str, TrialConfig]) -> str:
         """How many side by side."""
         processes, threads = self._share(len(trials))
@@ -68,6 +85,9 @@ class Local:
     def submit(self, order: Order) -> LocalRun:
         """Start the workers."""
         return LocalRun(order, *self._share(len(order.trials)), tuple(self.config.gpus))
+
+    def rejoin(self, order: Order) -> None:
+        """Nothing: local trials end with the process that started them."""
 
     def _share(self, trials: int) -> tuple[int, int]:
         """Processes, and CPU threads of each."""
@@ -106,6 +126,10 @@ class LocalRun:
             left = len(self._queue) > 0
             self._slots[position] = self._start(position) if left else _Slot(None, "")
         return any(slot.job is not None for slot in self._slots)
+
+    def overview(self) -> Overview:
+        """Nothing: what runs here tells of itself on disk."""
+        return Overview()
 
     def cancel(self) -> None:
         """Ask the workers to stop, and kill what has not after ten seconds."""

@@ -10,10 +10,12 @@ from core.config import TrialConfig, setting
 from core.data.build import data_key
 from core.data.store import INDEX
 from core.errors import check_range, require
-from sweeps.launchers.base import LAUNCHERS, LOGS, LauncherConfig, Order
+from sweeps.doctor import Findings
+from sweeps.launchers.base import LAUNCHERS, LOGS, LauncherConfig, Order, Overview
 from sweeps.slurm import scheduler
+from sweeps.slurm.doctor import examine
+from sweeps.slurm.overview import Watch
 from sweeps.slurm.runs import Packing, jobs_of, pack, places, write_run
-from sweeps.slurm.scheduler import SchedulerError
 from sweeps.slurm.submit import Jobs, test
 from sweeps.slurm.time_limit import minutes
 
@@ -92,6 +94,10 @@ class Slurm:
         """Raise UserError where SLURM is absent, does not answer, or would refuse these settings."""
         test(self.config)
 
+    def examine(self, root: Path, seconds: float) -> Findings:
+        """SLURM's programs, controller and settings, then a node by a small job."""
+        yield from examine(self.config, root, seconds)
+
     def plan(self, trials: Mapping[str, TrialConfig]) -> str:
         """How the trials are packed into array tasks."""
         return f"SLURM: {self._pack(list(trials), USUAL_ARRAY_SIZE).describe()}, {self.config.max_parallel} at once"
@@ -110,7 +116,11 @@ class Slurm:
         data = [jobs.data()] if missing else []
         arrays = [jobs.array(tasks, after=data) for tasks in packing.arrays()]
         report = [jobs.report(order.ablations, order.root, after=arrays)]
-        return SlurmRun(order.folder, packing.describe(), data, arrays, report)
+        return SlurmRun(order, packing.describe(), data, arrays, report)
+
+    def rejoin(self, order: Order) -> SlurmRun | None:
+        """The jobs of earlier submissions."""
+        return SlurmRun(order, "", [], [], []) if order.under_way else None
 
     def _pack(self, trials: Sequence[str], array_size: int) -> Packing:
         config = self.config
@@ -118,27 +128,33 @@ class Slurm:
 
 
 class SlurmRun:
-    """Jobs that were submitted: their numbers, by kind."""
+    """Jobs that were submitted (their numbers, by kind), and those of earlier runs that see to `order.under_way`."""
 
-    def __init__(self, folder: Path, packing: str, data: list[str], arrays: list[str], report: list[str]) -> None:
-        self._folder, self._packing = folder, packing
+    def __init__(self, order: Order, packing: str, data: list[str], arrays: list[str], report: list[str]) -> None:
+        self._order, self._packing = order, packing
         self._data, self._arrays, self._report = data, arrays, report
+        self._watch = Watch(order.root)
 
     def describe(self) -> str:
         """What was submitted under which numbers."""
         first = f"data: job {self._data[0]}; " if self._data else ""
         return (
             f"{self._packing}\n{first}trials: array {', '.join(self._arrays)}; report: job {self._report[0]}; "
-            f"logs in {self._folder / LOGS}"
+            f"logs in {self._order.folder / LOGS}"
         )
 
     def active(self) -> bool:
         """Whether any of the jobs waits or runs. SLURM not answering does not mean that nothing runs."""
-        try:
-            return bool(jobs_of(self._folder))
-        except SchedulerError:
+        seen = self._watch()
+        if seen.silent or self._order.folder.name in seen.runs:
             return True
+        earlier = [seen.places[trial] for trial in self._order.under_way if trial in seen.places]
+        return any(place.waits or place.works for place in earlier)
+
+    def overview(self) -> Overview:
+        """Where SLURM has the trials, as of a few seconds ago."""
+        return self._watch()
 
     def cancel(self) -> None:
         """Cancel all jobs of this run."""
-        scheduler.cancel([job.id for job in jobs_of(self._folder)])
+        scheduler.cancel([job.id for job in jobs_of(self._order.folder)])

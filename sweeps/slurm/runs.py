@@ -162,13 +162,13 @@ def worker_name(job: str) -> str:
     return f"slurm {job}"
 
 
-def places(root: Path) -> dict[str, Place]:
+def places(root: Path, queue: Sequence[Job] | None = None) -> dict[str, Place]:
     """The latest place of every trial that a submission under `root` covers; living jobs come before ended ones.
 
-    Raises SchedulerError where SLURM is absent or does not answer.
+    queue: what squeue says; None asks it. Raises SchedulerError where SLURM is absent or does not answer.
     """
     found: dict[str, Place] = {}
-    for run, jobs in sorted(living_and_ended(root).items()):
+    for run, jobs in sorted(living_and_ended(root, queue).items()):
         read = read_run(run)
         failed = read.failed()
         for job, task in jobs:
@@ -189,12 +189,12 @@ def submitted(root: Path) -> list[Path]:
     return sorted(path.parent for path in runs_folder(root).glob(f"*/{RUN}"))
 
 
-def living_and_ended(root: Path) -> dict[Path, list[tuple[Job, int]]]:
+def living_and_ended(root: Path, queue: Sequence[Job] | None = None) -> dict[Path, list[tuple[Job, int]]]:
     """(job, number of its task) of every array element that SLURM knows, by the run's folder."""
     runs = {run.name: run for run in submitted(root)}
     if not runs:
         return {}
-    known = [job for job in scheduler.queue() if parts(job)[0] in runs]
+    known = [job for job in (scheduler.queue() if queue is None else queue) if parts(job)[0] in runs]
     forgotten = runs.keys() - {parts(job)[0] for job in known}
     known += scheduler.ended(
         job_name(runs[name], tasks[0]) for name in forgotten for tasks in read_run(runs[name]).packing.arrays()

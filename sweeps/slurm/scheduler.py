@@ -101,11 +101,7 @@ def find(program: str) -> None:
 
 def ask(*command: str) -> str:
     """What one of SLURM's programs prints. Raises SchedulerError with what it complained of."""
-    if shutil.which(command[0]) is None:
-        raise SchedulerError(
-            f"there is no {command[0]} on this machine",
-            "run this on a login node of the cluster, or use launcher=local",
-        )
+    find(command[0])
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=PATIENCE_SECONDS)
     except subprocess.TimeoutExpired as error:
@@ -162,13 +158,30 @@ def cancel(jobs: Sequence[str]) -> None:
         ask("scancel", "--quiet", *jobs[first : first + 500])
 
 
+def warn(job: str) -> None:
+    """Send a job's processes what they get ahead of the end."""
+    ask("scancel", "--quiet", "--signal=USR2", job)
+
+
+def configuration() -> dict[str, str]:
+    """The controller's settings, as scontrol prints them."""
+    pairs = [line.partition("=") for line in ask("scontrol", "show", "config").splitlines() if "=" in line]
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def partition(name: str) -> dict[str, str]:
+    """The settings of a partition; "" is the default one, and of a list "a,b" it is the first."""
+    described = [
+        dict(word.split("=", 1) for word in line.split() if "=" in word)
+        for line in ask("scontrol", "show", "partition", "-o").splitlines()
+    ]
+    wanted = name.split(",")[0]
+    return next(each for each in described if (each["PartitionName"] == wanted if wanted else each["Default"] == "YES"))
+
+
 def max_array_size() -> int:
     """Elements that one array may have (their numbers lie below it)."""
-    for line in ask("scontrol", "show", "config").splitlines():
-        key, _, value = line.partition("=")
-        if key.strip() == "MaxArraySize":
-            return int(value)
-    return 1001
+    return int(configuration().get("MaxArraySize", 1001))
 
 
 def partitions() -> list[str]:

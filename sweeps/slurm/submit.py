@@ -20,15 +20,22 @@ if TYPE_CHECKING:
     from sweeps.launchers.slurm import SlurmConfig
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-TRIALS = "trials"
+TRIALS, PROBE_JOB = "trials", "doctor"
+# of the doctor's job: short ones are scheduled sooner
+PROBE_MINUTES = 10
 
 
 def test(config: SlurmConfig) -> None:
     """Ask SLURM whether it would take such a task. Raises ConfigError with its complaint, SchedulerError."""
     scheduler.find("sbatch")
+    accept(Jobs(config, Path(tempfile.gettempdir())).script())
+
+
+def accept(text: str) -> None:
+    """Ask SLURM whether it would take a job script. Raises ConfigError with its complaint, SchedulerError."""
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "task.sh"
-        script.write_text(Jobs(config, Path(folder)).script())
+        script.write_text(text)
         try:
             scheduler.ask("sbatch", "--test-only", str(script))
         except SchedulerError as refused:
@@ -71,6 +78,22 @@ class Jobs:
         command = "-m viewpair " + " ".join(shlex.quote(word) for word in words)
         settings = self._settings([f"afterany:{':'.join(after)}"]) | {"setup": self._config.setup} | self._helper()
         return self._send(self._executor(job_name(self._folder, REPORT_JOB), settings), command)
+
+    def probe(self, ranks: int) -> str:
+        """The job that looks around for the doctor, where tasks would run."""
+        return self._send(self._probe(ranks), f"-m sweeps.slurm.probe {shlex.quote(str(self._folder))}")
+
+    def probe_script(self, ranks: int) -> str:
+        """The script of that job, as sbatch would get it."""
+        return str(self._probe(ranks)._make_submission_file_text("true", "test"))
+
+    def _probe(self, ranks: int) -> Any:
+        config = self._config
+        nodes = min(ranks, config.nodes)
+        settings = self._task_settings([]) | {"nodes": nodes, "ntasks_per_node": ranks // nodes}
+        settings |= {"time": min(settings["time"], PROBE_MINUTES), "setup": [*config.setup, *self._variables()]}
+        settings["srun_args"] = ["--kill-on-bad-exit=1", f"--cpus-per-task={config.cpus}"]
+        return self._executor(job_name(self._folder, PROBE_JOB), settings)
 
     def _send(self, executor: Any, command: str) -> str:
         """Submit a command. Not a pickled function: what a task is to do stands in the run's folder, readable."""
@@ -123,9 +146,11 @@ class Jobs:
 
     def _setup(self, what: str, task: str) -> list[str]:
         """Shell lines before srun."""
-        variables = [f"export {shlex.quote(pair)}" for pair in self._config.environment]
         life = (
             f"export VIEWPAIR_LIFE={shlex.quote(str(self._folder / LIVES))}/{what}-{task}-${{SLURM_RESTART_COUNT:-0}}"
         )
         requeue = f". {shlex.quote(str(CHECKOUT / 'slurm' / 'requeue.sh'))}"
-        return [*self._config.setup, *variables, life, requeue]
+        return [*self._config.setup, *self._variables(), life, requeue]
+
+    def _variables(self) -> list[str]:
+        return [f"export {shlex.quote(pair)}" for pair in self._config.environment]

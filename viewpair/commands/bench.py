@@ -1,14 +1,17 @@
-"""viewpair bench: time the step and the loaders beside plain ones, the engines, or the phantom's rendering."""
+"""viewpair bench: time the step, the loaders and the ledger beside plain ones, the engines, or the phantom."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-LINE = "time the step and the loaders beside plain implementations, the engines, or rendering the phantom"
+if TYPE_CHECKING:
+    from core.config import TrialConfig
+
+LINE = "time the step, the loaders and the ledger beside plain ways to do the same, the engines, or the phantom"
 PRIMARY = "trial"
 EXAMPLES = (
     "bench step",
@@ -16,12 +19,14 @@ EXAMPLES = (
     "bench loader data.patients=200",
     "bench phantom --repeat 3",
     "bench engines model=base data.size=224 train.batch_size=64",
+    "bench ledger --trials 10000 paths.root=/scratch/outputs",
 )
 ACTIONS = {
     "step": "one optimiser step: images per second, MFU, memory",
     "loader": "reading batches: images per second, seconds waited",
     "phantom": "rendering the phantom: milliseconds a study on one core",
     "engines": "DDP and ZeRO 0-3 on several processes: seconds per step and in communication, memory",
+    "ledger": "listing finished trials on the disk of paths.root: milliseconds per thousand",
 }
 
 
@@ -29,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this verb."""
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     parser.add_argument("--repeat", type=int, default=10, help="timed repetitions; the median counts (default 10)")
+    parser.add_argument("--trials", type=int, default=10_000, help="trials of `bench ledger` (default 10000)")
 
 
 def run(config: DictConfig, arguments: argparse.Namespace) -> int:
@@ -40,7 +46,8 @@ def run(config: DictConfig, arguments: argparse.Namespace) -> int:
     from core.io import write_json
 
     check_range("--repeat", arguments.repeat, 1, 10_000)
-    rows = measure(arguments.action, to_trial(config), arguments.repeat)
+    check_range("--trials", arguments.trials, 1, 1_000_000)
+    rows = measure(to_trial(config), arguments)
     print(tabulate([shown(row) for row in rows], headers="keys", floatfmt=".4g"))
     if arguments.json:
         write_json(arguments.json, rows)
@@ -48,20 +55,24 @@ def run(config: DictConfig, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def measure(action: str, trial: Any, repeats: int) -> list[dict[str, Any]]:
+def measure(trial: TrialConfig, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """The rows of one benchmark."""
-    if action == "step":
+    if arguments.action == "step":
         from core.bench.step import bench_step
 
-        return bench_step(trial, repeats)
-    if action == "phantom":
+        return bench_step(trial, arguments.repeat)
+    if arguments.action == "phantom":
         from core.bench.phantom import bench_phantom
 
-        return bench_phantom(trial, repeats)
-    if action == "engines":
+        return bench_phantom(trial, arguments.repeat)
+    if arguments.action == "engines":
         from core.bench.engines import bench_engines
 
-        return bench_engines(trial, repeats)
+        return bench_engines(trial, arguments.repeat)
+    if arguments.action == "ledger":
+        from sweeps.bench_ledger import bench_ledger
+
+        return bench_ledger(trial, arguments.trials, arguments.repeat)
     from core.bench.loader import bench_loader
 
     return bench_loader(trial)

@@ -54,7 +54,7 @@ def test_what_is_read_is_what_was_written(make, store, evaluated, tmp_path) -> N
 def test_the_same_outcome_gives_the_same_bytes(make, store, evaluated, tmp_path) -> None:
     first, second = (write(make, store, tmp_path / name, evaluated).parent for name in "ab")
     names = sorted(p.name for p in first.iterdir())
-    assert names == ["gallery.npz", "predictions.parquet", "result.json"]
+    assert names == ["done.json", "gallery.npz", "predictions.parquet", "result.json"]
     for name in names:
         assert (first / name).read_bytes() == (second / name).read_bytes()
 
