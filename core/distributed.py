@@ -50,6 +50,23 @@ def gather_rows(rows: Tensor, counts: tuple[int, ...]) -> Tensor:
     return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
 
 
+class _Sum(torch.autograd.Function):
+    """All-reduce whose backward sums what every rank's loss says of the sum."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        return sum_over_ranks(value)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return sum_over_ranks(gradient.contiguous())
+
+
+def sum_with_gradients(value: Tensor) -> Tensor:
+    """Sum of a tensor over all ranks. Each rank's backward receives the sum over ranks' losses."""
+    return value if world_size() == 1 else _Sum.apply(value)
+
+
 def sum_over_ranks(value: Tensor) -> Tensor:
     """Sum of a detached tensor over all ranks; the device need not be waited for."""
     if world_size() == 1:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from core import distributed
+from core.losses.pairwise import at_least_float32, contrast, mean_over_pairs, study_numbers
 from core.losses.vicreg import vicreg_terms, vicreg_total
 from core.methods.base import ViewBatch
 
@@ -21,21 +22,21 @@ DISTANCES = ("mse", "cosine", "infonce", "mix", "vicreg")
 REDUCTIONS = ("sum", "mean")
 
 
-def _mean_over_pairs(per_pair: Tensor, batch: ViewBatch) -> Tensor:
-    return per_pair.sum() / max(1, sum(batch.pairs_per_rank)) * distributed.world_size()
+def _unit(u: Tensor) -> Tensor:
+    return functional.normalize(at_least_float32(u), dim=1)
 
 
 def mse(u: Tensor, batch: ViewBatch, reduction: str) -> Tensor:
     """||u_i - u_j||^2 of unit vectors = 2 - 2 cos; `reduction` "mean" divides by D, as the authors' code does."""
-    unit = functional.normalize(u.float(), dim=1)
+    unit = _unit(u)
     square = (unit[batch.pairs[:, 0]] - unit[batch.pairs[:, 1]]).square()
-    return _mean_over_pairs(square.sum(1) if reduction == "sum" else square.mean(1), batch)
+    return mean_over_pairs(square.sum(1) if reduction == "sum" else square.mean(1), batch.pairs_per_rank)
 
 
 def cosine(u: Tensor, batch: ViewBatch) -> Tensor:
     """- cos(u_i, u_j)."""
-    unit = functional.normalize(u.float(), dim=1)
-    return _mean_over_pairs(-(unit[batch.pairs[:, 0]] * unit[batch.pairs[:, 1]]).sum(1), batch)
+    unit = _unit(u)
+    return mean_over_pairs(-(unit[batch.pairs[:, 0]] * unit[batch.pairs[:, 1]]).sum(1), batch.pairs_per_rank)
 
 
 def infonce(u: Tensor, batch: ViewBatch, temperature: float) -> Tensor:
@@ -43,28 +44,20 @@ def infonce(u: Tensor, batch: ViewBatch, temperature: float) -> Tensor:
 
     Rows without a partner are no anchors (but serve others as negatives).
     """
-    unit = functional.normalize(u.float(), dim=1)
-    counts = batch.images_per_rank
-    everyone = distributed.gather_rows(unit, counts)
-    # A study's number must be its own among all ranks.
-    study = distributed.gather_rows(batch.study * distributed.world_size() + distributed.rank(), counts)
+    unit, counts = _unit(u), batch.images_per_rank
+    everyone, study = distributed.gather_rows(unit, counts), study_numbers(batch.study, counts)
     offset = sum(counts[: distributed.rank()])
     anchor, positive = torch.cat([batch.pairs, batch.pairs.flip(1)]).unbind(1)
-    logits = unit[anchor] @ everyone.T / temperature
-    same_study = study[anchor + offset, None] == study[None, :]
-    same_study = same_study.scatter(1, (positive + offset)[:, None], False)
-    per_anchor = functional.cross_entropy(
-        logits.masked_fill(same_study, float("-inf")), positive + offset, reduction="none"
-    )
-    return _mean_over_pairs(per_anchor, batch) / 2
+    per_anchor = contrast(unit[anchor], everyone, study[anchor + offset], study, positive + offset, temperature)
+    return mean_over_pairs(per_anchor, batch.pairs_per_rank) / 2
 
 
 def vicreg(u: Tensor, batch: ViewBatch) -> Tensor:
     """VICReg of the pooled vectors with the two views as branches; unnormalised, as its variance term needs."""
     if sum(batch.pairs_per_rank) < 2:
         return u.sum() * 0
-    x = distributed.gather_rows(u[batch.pairs[:, 0]].float(), batch.pairs_per_rank)
-    y = distributed.gather_rows(u[batch.pairs[:, 1]].float(), batch.pairs_per_rank)
+    x = distributed.gather_rows(at_least_float32(u[batch.pairs[:, 0]]), batch.pairs_per_rank)
+    y = distributed.gather_rows(at_least_float32(u[batch.pairs[:, 1]]), batch.pairs_per_rank)
     return vicreg_total(vicreg_terms(x, y))
 
 

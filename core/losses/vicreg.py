@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from core.losses.pairwise import at_least_float32
+
 
 def off_diagonal_square(matrix: Tensor) -> Tensor:
     """Sum of the squares of a square matrix's entries off its diagonal."""
@@ -28,7 +30,7 @@ def vicreg_terms(x: Tensor, y: Tensor) -> dict[str, Tensor]:
 
     Each branch's variance is halved, as in the released code; covariance is summed over branches.
     """
-    x, y = x.float(), y.float()
+    x, y = at_least_float32(x), at_least_float32(y)
     return {
         "invariance": functional.mse_loss(x, y),
         "variance": (variance_term(x) + variance_term(y)) / 2,

@@ -11,6 +11,7 @@ from core.config import MethodConfig, TrialConfig, setting
 from core.errors import check_choice, check_range, require
 from core.losses.alignment import DISTANCES, REDUCTIONS, alignment
 from core.losses.reconstruction import normalise_patches, reconstruction
+from core.losses.spread import spread
 from core.methods.base import METHODS, Method, MethodContext, ViewBatch
 from core.models.decoder import PatchDecoder
 from core.models.masking import random_masks, visible_patches
@@ -96,7 +97,7 @@ class MVMAE(Method):
         return self.latent(chosen.float().mean(1))
 
     def forward(self, batch: ViewBatch, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Losses "loss", "reconstruction" and, where the batch has pairs, "alignment"."""
+        """Losses "loss", "reconstruction" and, where the batch has pairs, "alignment"; the spread of CLS tokens."""
         images = normalise(batch.images)
         keep, hidden = random_masks(batch.slot, batch.slots, self.encoder.tokens, self.visible, generator)
         tokens = self.encoder(images, batch.view, keep)
@@ -105,14 +106,14 @@ class MVMAE(Method):
         if self.config.normalise_target:
             target = normalise_patches(target)[0]
         painted = reconstruction(predicted, target, batch)
-        weight = self.alignment_weight(step)
+        seen, weight = spread(tokens[:, 0], "embedding"), self.alignment_weight(step)
         if sum(batch.pairs_per_rank) == 0:
             # The latent head takes part with a gradient of 0: DDP waits for every parameter.
-            return {"loss": painted + 0 * self.pooled(tokens).sum(), "reconstruction": painted}
+            return {"loss": painted + 0 * self.pooled(tokens).sum(), "reconstruction": painted, **seen}
         aligned = alignment(
             self.config.distance, self.pooled(tokens), batch, self.config.reduction, self.config.temperature
         )
-        return {"loss": painted + weight * aligned, "reconstruction": painted, "alignment": aligned}
+        return {"loss": painted + weight * aligned, "reconstruction": painted, "alignment": aligned, **seen}
 
     @torch.no_grad()
     def reconstruct(self, images: Tensor, view: Tensor, generator: torch.Generator) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from core.data.labels import LABEL_POLICIES
 from core.data.store import StudyTable
 from core.data.types import Bools
 from core.errors import check_choice, check_range
+from core.losses.spread import spread
 from core.methods.base import METHODS, Method, MethodContext, ViewBatch
 from core.models.vit import ViewEncoder, normalise
 
@@ -58,7 +59,11 @@ class Supervised(Method):
 
     def study_logits(self, images: Tensor, view: Tensor, study: Tensor, studies: int) -> Tensor:
         """Normalised images [N, 1, H, W] of `studies` studies -> [studies, L], mean over existing views."""
-        logits = self.head(self.encoder(images, view)[:, 0]).float()
+        return self.feature_logits(self.encoder(images, view)[:, 0], study, studies)
+
+    def feature_logits(self, features: Tensor, study: Tensor, studies: int) -> Tensor:
+        """CLS tokens [N, D] of `studies` studies -> [studies, L], mean over existing views."""
+        logits = self.head(features).float()
         total = logits.new_zeros(studies, logits.shape[1]).index_add(0, study, logits)
         count = logits.new_zeros(studies).index_add(0, study, torch.ones_like(logits[:, 0]))
         return total / count.clamp(min=1)[:, None]
@@ -69,13 +74,15 @@ class Supervised(Method):
         return self.study_logits(normalise(images), view, study, studies)
 
     def forward(self, batch: ViewBatch, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Loss "loss": mean binary cross-entropy over the used labels of all ranks."""
-        logits = self.study_logits(normalise(batch.images), batch.view, batch.study, len(batch.labels))
+        """Loss "loss": mean binary cross-entropy over the used labels of all ranks; the spread of CLS tokens."""
+        features = self.encoder(normalise(batch.images), batch.view)[:, 0]
+        logits = self.feature_logits(features, batch.study, len(batch.labels))
         target, used = policy_targets(batch.labels, self.config.label_policy)
         used = used & batch.labelled[:, None]
         entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
         count = distributed.sum_over_ranks(used.float().sum()).clamp(min=1)
-        return {"loss": (entropy * used).sum() / count * distributed.world_size()}
+        loss = (entropy * used).sum() / count * distributed.world_size()
+        return {"loss": loss, **spread(features, "embedding")}
 
     def forward_flops(self) -> dict[str, float]:
         """Floating-point operations of one image's forward pass, by part."""

@@ -6,21 +6,19 @@ The paper trains a ResNet-50 with LARS (optim=lars here); for the vision transfo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from core import distributed
-from core.config import MethodConfig, TrialConfig, setting
-from core.errors import check_range, require
+from core.config import setting
+from core.errors import check_range
 from core.losses.vicreg import vicreg_terms, vicreg_total
-from core.methods.base import METHODS, Method, MethodContext, ViewBatch
-from core.models.vit import ViewEncoder, normalise
+from core.methods.base import METHODS, MethodContext, ViewBatch
+from core.methods.joint_embedding import JointEmbedding, JointEmbeddingConfig
+from core.models.heads import layers_flops, mlp
 
 
 @dataclass
-class VICRegConfig(MethodConfig):
+class VICRegConfig(JointEmbeddingConfig):
     """Settings of VICReg (paper, section 4.2)."""
 
     name: str = setting("vicreg", "method")
@@ -30,35 +28,9 @@ class VICRegConfig(MethodConfig):
     covariance: float = setting(1.0, "weight of the covariance term")
 
     def __post_init__(self) -> None:
-        require(
-            len(self.expander) > 0 and all(width > 0 for width in self.expander),
-            f"method.expander={self.expander} is no list of widths",
-            "give at least one width > 0",
-        )
+        self.check_widths("expander")
         for term in ("invariance", "variance", "covariance"):
             check_range(f"method.{term}", getattr(self, term), 0, 1e6)
-
-    def check_trial(self, trial: TrialConfig) -> None:
-        """VICReg compares two images, so the pairing must form pairs, and statistics need a batch."""
-        require(
-            trial.pairing.name != "none",
-            "method=vicreg needs pairs and pairing=none forms none",
-            "use pairing=same_view_augmented (unstructured) or pairing=same_study (structured)",
-        )
-        require(
-            trial.train.batch_size >= 2,
-            "method=vicreg needs batch statistics and train.batch_size=1",
-            "use a batch of at least 2 studies",
-        )
-
-
-def expander(width: int, widths: list[int]) -> nn.Sequential:
-    """Linear layers with batch norm and ReLU after all but the last, which is linear without a bias."""
-    layers: list[nn.Module] = []
-    for hidden in widths[:-1]:
-        layers += [nn.Linear(width, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True)]
-        width = hidden
-    return nn.Sequential(*layers, nn.Linear(width, widths[-1], bias=False))
 
 
 @METHODS.register(
@@ -67,32 +39,25 @@ def expander(width: int, widths: list[int]) -> nn.Sequential:
     source="Bardes, Ponce, LeCun 2021, arXiv 2105.04906",
     overrides={"pairing": "same_view_augmented"},
 )
-class VICReg(Method):
+class VICReg(JointEmbedding):
     """Variance-invariance-covariance regularisation of two images' embeddings."""
 
     config: VICRegConfig
 
     def __init__(self, config: VICRegConfig, context: MethodContext) -> None:
         super().__init__(config, context)
-        self.encoder = ViewEncoder(context.model, context.size, context.attention)
-        self.expander = expander(context.model.width, list(config.expander))
+        self.expander = mlp(context.model.width, list(config.expander))
 
-    def forward(self, batch: ViewBatch, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Losses "loss", "invariance", "variance", "covariance"; 0 for a batch with fewer than two pairs."""
-        features = self.encoder(normalise(batch.images), batch.view)[:, 0]
-        first, second = batch.pairs.unbind(1)
-        counts = batch.pairs_per_rank
-        if sum(counts) < 2 or min(counts) < 2:
-            # Every parameter takes part, with a gradient of 0: DDP waits for all of them.
-            return {"loss": torch.stack([p.sum() for p in self.parameters()]).sum() * 0}
-        x = distributed.gather_rows(self.expander(features[first]).float(), counts)
-        y = distributed.gather_rows(self.expander(features[second]).float(), counts)
-        terms = vicreg_terms(x, y)
-        total = vicreg_total(terms, self.config.invariance, self.config.variance, self.config.covariance)
-        return {"loss": total, **terms}
+    def embed(self, features: Tensor, batch: ViewBatch, step: int) -> tuple[Tensor, ...]:
+        """Embeddings [pairs of all ranks, d] of both sides."""
+        return self.whole_sides(self.expander, features, batch)
 
-    def forward_flops(self) -> dict[str, float]:
-        """Floating-point operations of one image's forward pass, by part."""
-        widths = [self.encoder.width, *self.config.expander]
-        head = sum(2.0 * a * b for a, b in pairwise(widths))
-        return {"encoder": self.encoder.flops(self.encoder.tokens), "head": head}
+    def compare(self, embeddings: tuple[Tensor, ...], batch: ViewBatch, step: int) -> dict[str, Tensor]:
+        """Losses "loss", "invariance", "variance", "covariance" over the pairs of all ranks."""
+        terms = vicreg_terms(*embeddings)
+        weights = self.config.invariance, self.config.variance, self.config.covariance
+        return {"loss": vicreg_total(terms, *weights), **terms}
+
+    def head_flops(self) -> float:
+        """Floating-point operations of the expander on one image."""
+        return layers_flops(self.context.model.width, list(self.config.expander))

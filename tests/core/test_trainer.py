@@ -23,6 +23,7 @@ from core.methods.base import METHODS
 from core.telemetry import read_telemetry
 from core.trainer import MODEL_FILE, Run, load_method, train
 from tests.core.conftest import in_process, small_trial
+from tests.core.small import small_overrides
 
 Trial = Callable[..., TrialConfig]
 Built = tuple[Path, StudyStore]
@@ -176,8 +177,7 @@ def test_a_non_finite_loss_stops_with_the_step_its_studies_and_the_weights_befor
 
 @pytest.mark.parametrize("name", METHODS.names())
 def test_every_method_trains_resumes_and_loads(name: str, built: Built, trial: Trial, tmp_path: Path) -> None:
-    extra = ["method.expander=[16,16]"] if name == "vicreg" else []
-    overrides = (f"method={name}", "train.epochs=1", *extra)
+    overrides = (f"method={name}", "train.epochs=1", *small_overrides(name))
     config = trial(*overrides)
     assert in_process(train_until, built[0], overrides, tmp_path / "cut", 3) == -signal.SIGKILL
     for folder in ("cut", "whole"):

@@ -15,8 +15,7 @@ from core.methods.supervised import Supervised, SupervisedConfig, policy_targets
 from core.models.masking import random_masks
 from core.models.vit import normalise, patchify
 from tests.core.batches import make_batch, make_context
-
-SMALL = {"vicreg": {"expander": [16, 16]}}
+from tests.core.small import SMALL
 
 
 def build(name: str, **settings: object) -> Method:

@@ -1,0 +1,16 @@
+"""Settings that make a method small enough for a test, where its paper's widths are not."""
+
+from __future__ import annotations
+
+SMALL: dict[str, dict[str, object]] = {
+    "barlow_twins": {"projector": [16, 16]},
+    "byol": {"layers": [32, 16]},
+    "dino": {"prototypes": 24, "hidden": 32, "bottleneck": 16},
+    "mocov3": {"projector": [32, 32, 16], "predictor": [32, 16]},
+    "vicreg": {"expander": [16, 16]},
+}
+
+
+def small_overrides(method: str) -> list[str]:
+    """The same settings as overrides of a trial's config."""
+    return [f"method.{key}={value}".replace(" ", "") for key, value in SMALL.get(method, {}).items()]
