@@ -20,7 +20,7 @@ from core.data.store import StudyStore
 from core.models.heads import BatchNorm
 from core.trainer import build_method, step_generator
 from tests.core.conftest import small_trial
-from tests.core.engines.test_ddp import on_two
+from tests.core.engines.ranks import on_two
 from tests.core.methods.test_joint_embedding import JOINT
 from tests.core.small import small_overrides
 
@@ -62,13 +62,20 @@ def save_three_steps(root: Path, folder: Path) -> None:
     dist.destroy_process_group()
 
 
-def test_two_processes_train_what_one_does(built: tuple[Path, StudyStore], tmp_path: Path) -> None:
-    on_two(save_three_steps, built[0], tmp_path)
+@pytest.fixture(scope="module")
+def saved(built: tuple[Path, StudyStore], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with what two processes found."""
+    folder = tmp_path_factory.mktemp("two")
+    on_two((save_three_steps, (built[0], folder)), (normalise_there, (folder,)))
+    return folder
+
+
+def test_two_processes_train_what_one_does(built: tuple[Path, StudyStore], saved: Path) -> None:
     for name in JOINT:
         here = three_steps(built[0], name)
         largest = max(float(g.norm()) for g in here["gradients"].values())
         for rank in (0, 1):
-            there = torch.load(tmp_path / f"{name}-{rank}.pt", weights_only=True)
+            there = torch.load(saved / f"{name}-{rank}.pt", weights_only=True)
             assert there["losses"] == pytest.approx(here["losses"], rel=1e-4), name
             for key, gradient in here["gradients"].items():
                 error = float((there["gradients"][key] - gradient).norm())
@@ -97,9 +104,8 @@ def norm() -> BatchNorm:
     return layer
 
 
-def test_batch_norm_is_over_the_rows_of_all_ranks(tmp_path: Path) -> None:
-    on_two(normalise_there, tmp_path)
-    parts = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+def test_batch_norm_is_over_the_rows_of_all_ranks(saved: Path) -> None:
+    parts = [torch.load(saved / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
     rows, layer = ROWS.clone().requires_grad_(), nn.BatchNorm1d(3)
     layer.load_state_dict(norm().state_dict())
     out = layer(rows)
