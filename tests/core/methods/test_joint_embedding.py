@@ -80,8 +80,7 @@ def test_simclr_compares_the_projections_of_all_images() -> None:
     method, batch = build("simclr"), make_batch([2, 1, 2])
     assert isinstance(method, SimCLR)
     projected = method.projector(method.encoder(normalise(batch.images), batch.view)[:, 0])
-    expected = infonce(projected, batch, 0.1)
-    assert float(losses(method, batch)["loss"]) == pytest.approx(float(expected), rel=1e-6)
+    torch.testing.assert_close(losses(method, batch)["loss"], infonce(projected, batch, 0.1))
 
 
 @pytest.mark.parametrize("name", JOINT)
@@ -177,6 +176,23 @@ def test_a_rounded_target_is_refused() -> None:
 # BYOL and MoCo v3
 
 
+@pytest.mark.parametrize("name", ["byol", "mocov3"])
+def test_predictions_meet_the_other_sides_targets(name: str) -> None:
+    method, batch = build(name), make_batch([2, 1, 2, 2])
+    features = method.encoder(normalise(batch.images), batch.view)[:, 0]
+    expected = 0.0
+    for mine, other in (([0, 3, 5], [1, 4, 6]), ([1, 4, 6], [0, 3, 5])):
+        query = nn.functional.normalize(method.predictor(method.projector(features[mine])), dim=1)
+        key = nn.functional.normalize(method.target_projector(features[other]), dim=1)
+        cosines = (query @ key.T).detach().double().numpy()
+        if name == "byol":
+            expected += float((2 - 2 * cosines.diagonal()).mean())
+        else:
+            odds = np.exp(cosines / 0.2)
+            expected += 0.4 * float(-np.log(odds.diagonal() / odds.sum(1)).mean())
+    assert float(losses(method, batch, 0)["loss"].detach()) == pytest.approx(expected, rel=1e-5)
+
+
 def test_byol_and_mocov3_heads_have_the_papers_shapes() -> None:
     byol, moco = (
         BYOL(METHODS.get("byol").config(), make_context()),
@@ -235,6 +251,18 @@ def test_dino_logits_are_cosines_with_prototypes_that_stay_for_an_epoch() -> Non
         losses(method, batch, step)["loss"].backward()
         assert method.projector.prototypes.grad.any() == (not frozen)
         assert method.projector.mlp[0].weight.grad.any()
+
+
+def test_dino_student_meets_the_other_images_centred_and_sharpened_teacher() -> None:
+    method, batch = build("dino", teacher_temperature_start=0.05), make_batch([2, 1, 2, 2])
+    nn.init.normal_(method.centre, std=0.1)
+    centre = method.centre.clone()
+    features = method.encoder(normalise(batch.images), batch.view)[:, 0]
+    student = torch.log_softmax(method.projector(features) / 0.1, dim=1)
+    teacher = torch.softmax((method.target_projector(features) - centre) / 0.05, dim=1)
+    terms = [-(teacher[i] * student[j]).sum() for a, b in batch.pairs.tolist() for i, j in ((a, b), (b, a))]
+    found = losses(method, batch, 0)["loss"]
+    torch.testing.assert_close(found, torch.stack(terms).mean())
 
 
 def test_dino_centre_follows_the_teachers_mean_output() -> None:

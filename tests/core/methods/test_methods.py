@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.nn import functional
 
 from core.errors import ConfigError
@@ -38,6 +39,17 @@ def test_losses_are_finite_scalars_and_every_trained_parameter_gets_a_gradient(n
     unused = ("decoder.cls_position",)
     missing = [n for n, p in method.named_parameters() if p.requires_grad and p.grad is None and n not in unused]
     assert not missing
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_no_method_asks_the_device_for_a_value(name: str) -> None:
+    """Fake tensors have no values: asking for one, or for a shape that depends on one, raises."""
+    method, batch = build(name), make_batch([2, 1, 2, 3])
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        tensors = {k: mode.from_tensor(v) for k, v in vars(batch).items() if isinstance(v, torch.Tensor)}
+        losses(method, replace(batch, **tensors))["loss"].backward()
+        with pytest.raises(DataDependentOutputException):
+            float(tensors["images"].sum())
 
 
 @pytest.mark.parametrize("name", METHODS.names())
