@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# Rows that are looked at: enough for a rank of 255, and a Gram matrix that costs nothing beside a step.
-SAMPLE = 256
+# Rows that are looked at: enough for a rank of 127, and a Gram matrix that costs nothing beside a step.
+SAMPLE = 128
 
 
 def spread(rows: Tensor, name: str) -> dict[str, Tensor]:
-    """`name`_std and `name`_rank of the first 256 rows of [n, d], brought to length 1; NaN for fewer than two rows.
+    """`name`_std and `name`_rank of the first 128 rows of [n, d], brought to length 1; NaN for fewer than two rows.
 
     std: mean over dimensions of the standard deviation, times sqrt(d): 0 = all in one point, about 1 = spread over
     the sphere (Chen & He 2021, section 4.1; the factor makes widths comparable, as in evaluation=rank).
