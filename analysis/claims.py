@@ -83,7 +83,6 @@ def _measure(text: str, summary: Summary, margin: float) -> _Measured:
     )
     known = {row.cell.name: found for row in summary.rows if (found := _resamples(claim, row, summary))}
     reference = known.get(right.cell.name)
-    # All rows are set against the right one: together they tell how much seeds vary.
     apart = differences(known, reference) if reference else {}
     difference = apart.get(left.cell.name)
     declared = set(left.cell.seeds) & set(right.cell.seeds)

@@ -65,9 +65,9 @@ def compare(summary: Summary) -> list[Comparison]:
     if reference is None:
         return []
     key = summary.main.key
-    others = {row.cell.name: row for row in _others(summary, reference)}
-    apart = differences({name: row.resamples[key] for name, row in others.items()}, reference.resamples[key])
-    found = [_compare(others[name], reference, difference, summary) for name, difference in apart.items()]
+    rows = {row.cell.name: row.resamples[key] for row in summary.rows if key in row.resamples}
+    apart = differences(rows, reference.resamples[key])
+    found = [_compare(row, reference, apart[row.cell.name], summary) for row in _others(summary, reference)]
     adjusted = holm([comparison.p for comparison in found])
     return [replace(comparison, adjusted=p) for comparison, p in zip(found, adjusted, strict=True)]
 

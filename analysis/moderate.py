@@ -30,12 +30,13 @@ class SeedPrior:
 NO_PRIOR = SeedPrior()
 
 
-def seed_prior(variances: Sequence[float], freedoms: Sequence[int]) -> SeedPrior:
+def seed_prior(variances: Sequence[float], freedoms: Sequence[int], alike: float = 0.0) -> SeedPrior:
     """The prior of the variances of several rows, n - 1 degrees of freedom each; none from fewer than three of them.
 
     Variances are taken as drawn around a common one from a scaled inverse chi-square distribution, whose two
     parameters are fitted to the mean and the variance of their logarithms. Source: Smyth 2004, section 6.2. As in
-    limma, a row's degrees of freedom do not exceed those of all rows together.
+    limma, a row's degrees of freedom do not exceed those of all rows together. alike: correlation between the
+    variances, where rows have something in common: they then differ too little, and are fewer than they seem.
     """
     from scipy.special import digamma, polygamma
 
@@ -44,8 +45,10 @@ def seed_prior(variances: Sequence[float], freedoms: Sequence[int]) -> SeedPrior
         return NO_PRIOR
     variance, freedom = np.array(known).T
     level = np.log(variance) - digamma(freedom / 2) + np.log(freedom / 2)
-    excess = level.var(ddof=1) - polygamma(1, freedom / 2).mean()
-    most = float(freedom.sum() - freedom.max())
+    excess = level.var(ddof=1) - (1 - alike) * polygamma(1, freedom / 2).mean()
+    most = float((freedom.sum() / (1 + alike * (len(freedom) - 1))) - freedom.max())
+    if most <= 0:
+        return NO_PRIOR
     if excess <= 0:
         return SeedPrior(float(np.exp(level.mean())), most)
     own = 2 * trigamma_inverse(float(excess))

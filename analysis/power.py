@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from analysis.statistics import Components
 
 MOST_SEEDS, MOST_TIMES = 200, 1000.0
+ENDLESS = 1e9
 
 
 @dataclass(frozen=True)
@@ -29,17 +30,15 @@ def power_of(aim: Aim, parts: Components, n_seeds: int, times_patients: float = 
     The variance between seeds is known with n - 1 degrees of freedom only, that over patients with endless ones; the
     two are put together by Satterthwaite's rule.
     """
-    from scipy.special import ndtr
-    from scipy.stats import t
+    # Of scipy.special, as the import of scipy.stats takes a second.
+    from scipy.special import ndtr, stdtrit
 
     whole = parts.variance(n_seeds, times_patients)
     if whole <= 0:
         return 1.0
     of_seeds = parts.seeds / n_seeds
-    if n_seeds == 1:
-        return float(ndtr(aim.distance / math.sqrt(whole) + t.ppf(aim.alpha / 2, 1e9)))
-    freedom = (n_seeds - 1) * (whole / of_seeds) ** 2 if of_seeds > 0 else 1e9
-    return float(ndtr(aim.distance / math.sqrt(whole) + t.ppf(aim.alpha / 2, min(freedom, 1e9))))
+    freedom = (n_seeds - 1) * (whole / of_seeds) ** 2 if of_seeds > 0 and n_seeds > 1 else ENDLESS
+    return float(ndtr(aim.distance / math.sqrt(whole) + stdtrit(min(freedom, ENDLESS), aim.alpha / 2)))
 
 
 def seeds_needed(aim: Aim, parts: Components) -> int | None:

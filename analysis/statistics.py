@@ -6,7 +6,8 @@ rows is a paired bootstrap at no further cost.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -101,6 +102,8 @@ class SeedResamples:
             return float("nan")
         values = self.values[1 : 1 + config.resamples]
         apart = values - values.mean(axis=1, keepdims=True)
+        if not np.isfinite(apart).any():
+            return float("nan")
         return float(np.nanvar(apart, axis=0).sum() / (n - 1))
 
     def components(self, config: BootstrapConfig) -> Components:
@@ -150,9 +153,26 @@ def moderated(rows: Mapping[Key, SeedResamples]) -> dict[Key, SeedResamples]:
 
 
 def differences(rows: Mapping[Key, SeedResamples], reference: SeedResamples) -> dict[Key, SeedResamples]:
-    """Each row minus the reference, over the same patients and matched seeds; rows without a common seed stay out."""
+    """Each row minus the reference, over the same patients and matched seeds; rows without a common seed stay out.
+
+    How much differences vary between seeds is told by those of all pairs of rows: any two of the rows have the same
+    interval in whatever table they stand, and whichever of them is the reference.
+    """
+    prior = pair_prior(list(rows.values()))
     matched = {name: row for name, row in rows.items() if set(row.seeds) & set(reference.seeds)}
-    return moderated({name: row - reference for name, row in matched.items()})
+    return {name: replace(row - reference, prior=prior) for name, row in matched.items()}
+
+
+def pair_prior(rows: Sequence[SeedResamples]) -> SeedPrior:
+    """The prior of the variance between seeds of a difference, from all pairs of rows with two seeds in common."""
+    measured = [dict(zip(row.seeds, row.values[0], strict=True)) for row in rows]
+    pairs = [
+        [one[seed] - other[seed] for seed in one if seed in other] for one, other in itertools.combinations(measured, 2)
+    ]
+    several = [pair for pair in pairs if len(pair) > 1]
+    # Of two pairs, 4 / (G + 1) have a row in common; the differences then correlate by 1/2, their variances by 1/4.
+    alike = 1 / (len(rows) + 1)
+    return seed_prior([float(np.var(pair, ddof=1)) for pair in several], [len(pair) - 1 for pair in several], alike)
 
 
 def mark_best(rows: Mapping[Any, SeedResamples], config: BootstrapConfig) -> dict[Any, str]:

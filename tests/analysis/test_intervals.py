@@ -13,6 +13,7 @@ from analysis.intervals import acceleration_of, bca_interval, percentile_interva
 from analysis.resample import BootstrapConfig, Resampler, TestStudies, patient_weights
 from analysis.statistics import SeedResamples, estimate
 from core.errors import ConfigError
+from core.evaluation.metrics import auroc
 
 BCA = BootstrapConfig(resamples=1000, interval="bca")
 
@@ -60,12 +61,14 @@ def test_the_jackknife_leaves_out_all_studies_of_one_patient() -> None:
 def test_bca_of_one_seed_is_scipys_with_patients_as_the_sample() -> None:
     studies, scores = made(1)
 
-    def auroc(chosen: np.ndarray) -> float:
-        rows = np.concatenate([np.flatnonzero(studies.patient == p) for p in chosen.astype(int)])
-        return float(roc_auc_score(studies.truth[rows, 0], scores[0, rows, 0]))
+    of_patient = [np.flatnonzero(studies.patient == p) for p in range(30)]
+
+    def resampled(chosen: np.ndarray) -> float:
+        rows = np.concatenate([of_patient[int(p)] for p in chosen])
+        return auroc(studies.truth[rows, 0], scores[0, rows, 0])
 
     everyone = (np.arange(30),)
-    theirs = bootstrap(everyone, auroc, n_resamples=1500, method="BCa", vectorized=False, rng=2).confidence_interval
+    theirs = bootstrap(everyone, resampled, n_resamples=4000, method="BCa", vectorized=False, rng=2).confidence_interval
     values = Resampler(studies, BootstrapConfig(resamples=20_000, interval="bca")).labels(scores).values
     found = estimate(SeedResamples((0,), values), BootstrapConfig(resamples=20_000, interval="bca"))
     # Two Monte Carlo errors apart at most: SciPy's resamples are few, as they are slow.
