@@ -22,8 +22,8 @@ class Page:
     label_caption: str
 
 
-def ablation_page(summary: Summary, figures: Sequence[Drawn]) -> Page:
-    """The page of one ablation."""
+def ablation_page(summary: Summary, figures: Sequence[Drawn], sections: Sequence[str] = ()) -> Page:
+    """The page of one ablation. sections: Markdown between the per-label table and where it all came from."""
     plan = summary.collected.plan
     table = main_table(summary)
     parts = [
@@ -31,6 +31,7 @@ def ablation_page(summary: Summary, figures: Sequence[Drawn]) -> Page:
         table,
         *(_figure(drawn) for drawn in figures),
         f"## Per label, {summary.main.title} of labels\n\n{markdown(label_grid(summary, MARKDOWN))}",
+        *sections,
         f"## Reproducibility\n\n{_list(reproducibility(summary))}",
         f"## Files\n\n{_list(_files())}",
     ]
@@ -66,7 +67,8 @@ def notes_of(summary: Summary) -> Iterator[str]:
 def interval_note(summary: Summary) -> str:
     """How the intervals were made."""
     config = summary.config
-    what = f"{config.level:.0%} percentile bootstrap intervals".replace("%", " %")
+    kind = {"percentile": "percentile", "bca": "BCa"}[config.interval]
+    what = f"{config.level:.0%} {kind} bootstrap intervals".replace("%", " %")
     return (
         f"brackets: {what} over seeds and patients (all studies of a patient together), {config.resamples:,} resamples"
     )
@@ -77,7 +79,10 @@ def _seed_notes(summary: Summary) -> Iterator[str]:
     if any(entry.found == 1 for entry in entries):
         yield "a row with one seed has an interval over patients only: what another seed would give is not in it"
     if any(1 < entry.found < 3 for entry in entries):
-        yield "with fewer than three seeds the variation between seeds is known poorly: read those intervals with care"
+        yield (
+            "with fewer than three seeds the variation between seeds is known poorly, and mostly from the other rows: "
+            "read those intervals with care"
+        )
 
 
 def _label_notes(summary: Summary) -> Iterator[str]:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.collect import ResultReader, collect
+from analysis.findings import Findings, find
 from analysis.pages import ablation_page, index_page
 from analysis.plots import base, overview
 from analysis.plots.base import Drawn
 from analysis.resample import BootstrapConfig
+from analysis.sections import FINDINGS_FILES, csv_files, sections
 from analysis.summary import Bootstrap, Summary, summarise, with_references
 from analysis.tables import console, label_csv, label_latex, main_csv, main_latex
 from core.io import atomic_path, write_text
@@ -47,7 +49,7 @@ def write_reports(root: Path, names: list[str] | None, config: BootstrapConfig |
             progress.advance(1)
         main = summaries[BASELINES] if BASELINES in summaries else summaries[chosen[0]]
         for name in chosen:
-            write_ablation(referenced(summaries[name], main), root / "reports" / name)
+            write_ablation(referenced(summaries[name], main), root)
             progress.advance(1)
         index = write_index(root, summaries, main)
     if len(chosen) == 1:
@@ -61,9 +63,12 @@ def referenced(summary: Summary, main: Summary) -> Summary:
     return with_references(summary, main) if is_reference else summary
 
 
-def write_ablation(summary: Summary, folder: Path) -> None:
-    """Write one ablation's tables, figures and page."""
-    page = ablation_page(summary, list(write_figures(summary, folder)))
+def write_ablation(summary: Summary, root: Path) -> None:
+    """Write one ablation's tables, figures and page to root/reports/<ablation>/."""
+    folder = root / "reports" / summary.collected.plan.ablation
+    findings = find(summary, root)
+    page = ablation_page(summary, list(write_figures(summary, folder)), sections(summary, findings))
+    write_findings(findings, folder)
     write_text(folder / "table.md", page.table)
     write_text(folder / "table.csv", main_csv(summary))
     write_text(folder / "table.tex", main_latex(summary, page.caption))
@@ -72,6 +77,16 @@ def write_ablation(summary: Summary, folder: Path) -> None:
     with atomic_path(folder / "results.parquet") as temporary:
         summary.collected.table.to_parquet(temporary, engine="pyarrow", index=False, compression="zstd")
     write_text(folder / REPORT, page.text)
+
+
+def write_findings(findings: Findings, folder: Path) -> None:
+    """Write what is found beyond the main table, a file each; one that an earlier report left and this lacks goes."""
+    files = csv_files(findings)
+    for name in FINDINGS_FILES:
+        if name in files:
+            write_text(folder / name, files[name])
+        else:
+            (folder / name).unlink(missing_ok=True)
 
 
 def write_figures(summary: Summary, folder: Path) -> Iterator[Drawn]:

@@ -11,26 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.types import Ints, Strings
-from core.errors import check_range
+from core.errors import check_choice, check_range
 
 Doubles = NDArray[np.float64]
 Singles = NDArray[np.float32]
+INTERVALS = ("percentile", "bca")
 
 
 @dataclass(frozen=True)
 class BootstrapConfig:
     """resamples: number of bootstrap resamples. seed: of their random numbers. level: of the interval.
 
-    Raises ConfigError for fewer than 100 resamples, whose percentiles would say nothing.
+    interval: percentile, or bca (bias-corrected and accelerated). Raises ConfigError for fewer than 100 resamples,
+    whose percentiles would say nothing.
     """
 
     resamples: int = 2000
     seed: int = 0
     level: float = 0.95
+    interval: str = "percentile"
 
     def __post_init__(self) -> None:
         check_range("resamples", self.resamples, 100, 1_000_000)
         check_range("level", self.level, 0, 1, open_low=True, open_high=True)
+        check_choice("interval", self.interval, INTERVALS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,10 +78,15 @@ class TestStudies:
 
 
 def patient_weights(n_patients: int, config: BootstrapConfig) -> Singles:
-    """How often each patient is in each resample: [P, 1 + resamples]; column 0 is the sample itself (ones)."""
+    """How often each patient is in each resample: [P, R], R = 1 + resamples; column 0 is the sample itself (ones).
+
+    For BCa, P columns follow that leave one patient out each: the jackknife that the acceleration needs.
+    """
     rng = np.random.default_rng([0xB007, config.seed])
     drawn = rng.multinomial(n_patients, np.full(n_patients, 1 / n_patients), size=config.resamples)
-    return np.ascontiguousarray(np.concatenate([np.ones((1, n_patients)), drawn]).T, dtype=np.float32)
+    parts = [np.ones((1, n_patients)), drawn]
+    parts += [1 - np.eye(n_patients)] if config.interval == "bca" else []
+    return np.ascontiguousarray(np.concatenate(parts).T, dtype=np.float32)
 
 
 def ranked_right(scores: Doubles, share: Doubles, positive: Ints, negative: Ints) -> Singles:
@@ -156,6 +165,7 @@ class Resampler:
     def __init__(self, studies: TestStudies, config: BootstrapConfig) -> None:
         self.studies, self.config = studies, config
         weights = patient_weights(studies.n_patients, config)
+        self._resamples = weights.shape[1]
         self._labels = [LabelResampler(truth, studies.patient, weights) for truth in studies.truth.T]
 
     def labels(self, scores: Doubles) -> LabelResamples:
@@ -167,7 +177,7 @@ class Resampler:
         """
         share = self._shares(scores)
         weight = share.sum(axis=0)
-        values = np.full((1 + self.config.resamples, len(weight)), np.nan)
+        values = np.full((self._resamples, len(weight)), np.nan)
         for label in np.flatnonzero(weight):
             used = share[:, label] > 0
             part = share[used, label] / weight[label]

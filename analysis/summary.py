@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from analysis.collect import Collected, MetricName
 from analysis.resample import BootstrapConfig, LabelResamples, Resampler, TestStudies
 from analysis.scores import ScoreKey
-from analysis.statistics import Estimate, SeedResamples, estimate, mark_best
+from analysis.statistics import Estimate, SeedResamples, estimate, mark_best, moderated
 from sweeps.declared import DeclaredCell
 
 USUAL_FRACTIONS = (0.01, 0.1, 1.0)
@@ -69,13 +69,14 @@ class Entry:
 class Row:
     """One row: a cell or a baseline. entries: by column key. labels: per-label AUROC at the main fraction.
 
-    resamples: what was bootstrapped, by column key (its row 0 holds each seed's value).
+    resamples: what was bootstrapped, by column key (its row 0 holds each seed's value). label_resamples: by label.
     """
 
     cell: DeclaredCell
     entries: Mapping[str, Entry]
     labels: Mapping[str, Entry]
     resamples: Mapping[str, SeedResamples]
+    label_resamples: Mapping[str, SeedResamples] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def summarise(collected: Collected, bootstrap: Bootstrap) -> Summary:
     columns = (*fractions, KNN, *MEASURED)
     rows = [summarise_row(cell, collected, bootstrap, columns, fractions[-1]) for cell in collected.plan.cells]
     for column in (*fractions, KNN):
-        rows = _marked(rows, column.key, bootstrap.config)
+        rows = _marked(_moderated(rows, column.key, bootstrap.config), column.key, bootstrap.config)
     return Summary(collected, bootstrap.config, columns, fractions[-1], tuple(rows))
 
 
@@ -157,7 +158,7 @@ def summarise_row(
     """One row. A trial that was trained at several label fractions tells its other columns at the greatest."""
     entries: dict[str, Entry] = {}
     resamples: dict[str, SeedResamples] = {}
-    labels: dict[str, Entry] = {}
+    by_label: dict[str, SeedResamples] = {}
     for column in columns:
         if column.metric is not None:
             entries[column.key] = measured(cell, collected, column.metric, main.fraction)
@@ -168,9 +169,10 @@ def summarise_row(
         entries[column.key] = macro_entry(cell, by_seed, bootstrap.config, fraction)
         if by_seed:
             resamples[column.key] = stacked({seed: found.macro for seed, found in by_seed.items()})
-        if column is main:
-            labels = label_entries(cell, collected, by_seed, bootstrap.config, fraction)
-    return Row(cell, entries, labels, resamples)
+        if column is main and by_seed:
+            by_label = label_resamples(collected, by_seed)
+    labels = label_entries(cell, collected, by_label, bootstrap.config, main.fraction)
+    return Row(cell, entries, labels, resamples, by_label)
 
 
 def resampled_seeds(
@@ -217,23 +219,31 @@ def macro_entry(
     return Entry(estimate(macro, config), len(by_seed), declared, labels=labels)
 
 
+def label_resamples(collected: Collected, by_seed: Mapping[int, LabelResamples]) -> dict[str, SeedResamples]:
+    """The AUROC of every label in every resample, a column per seed."""
+    names = collected.studies.labels if collected.studies else ()
+    return moderated(
+        {
+            name: stacked({seed: found.values[:, place] for seed, found in by_seed.items()})
+            for place, name in enumerate(names)
+        }
+    )
+
+
 def label_entries(
     cell: DeclaredCell,
     collected: Collected,
-    by_seed: Mapping[int, LabelResamples],
+    by_label: Mapping[str, SeedResamples],
     config: BootstrapConfig,
     fraction: float,
 ) -> dict[str, Entry]:
     """The AUROC of every label with its interval."""
-    names = collected.studies.labels if collected.studies else ()
     declared = declared_seeds(cell, fraction)
     entries = {}
-    for place, name in enumerate(names):
-        if not by_seed:
-            entries[name] = Entry(Estimate(float("nan")), 0, declared)
-            continue
-        values = stacked({seed: found.values[:, place] for seed, found in by_seed.items()})
-        entries[name] = Entry(estimate(values, config), len(by_seed), declared)
+    for name in collected.studies.labels if collected.studies else ():
+        found = by_label.get(name)
+        value = estimate(found, config) if found else Estimate(float("nan"))
+        entries[name] = Entry(value, len(found.seeds) if found else 0, declared)
     return entries
 
 
@@ -259,6 +269,21 @@ def with_references(summary: Summary, baselines: Summary) -> Summary:
     known = {trial.id for row in summary.rows for trial in row.cell.trials}
     new = tuple(row for row in baselines.rows if not known & {trial.id for trial in row.cell.trials})
     return replace(summary, references=new)
+
+
+def _moderated(rows: Sequence[Row], key: str, config: BootstrapConfig) -> list[Row]:
+    # The rows of a column tell each other how much seeds vary; their intervals are made with it.
+    known = moderated({place: row.resamples[key] for place, row in enumerate(rows) if key in row.resamples})
+    return [
+        replace(
+            row,
+            resamples={**row.resamples, key: known[place]},
+            entries={**row.entries, key: replace(row.entries[key], estimate=estimate(known[place], config))},
+        )
+        if place in known
+        else row
+        for place, row in enumerate(rows)
+    ]
 
 
 def _marked(rows: Sequence[Row], key: str, config: BootstrapConfig) -> list[Row]:

@@ -14,7 +14,7 @@ from yaml import YAMLError
 from core.errors import ConfigError, did_you_mean, require
 
 ABLATIONS = Path(__file__).resolve().parents[1] / "ablations"
-DRAWS = ("curve", "heatmap", "strip", "fractions", "training")
+DRAWS = ("curve", "heatmap", "strip", "fractions", "training", "calibration", "profiles")
 EVALUATIONS_SHOWN = ("probe", "head")
 KEYS = ("title", "question", "base", "axes", "baselines", "seeds", "draw", "claims", "presets")
 BASELINE_KEYS = ("base", "over", "evaluation")

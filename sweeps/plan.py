@@ -16,6 +16,7 @@ from core.errors import ConfigError, require
 from core.identity import evaluation_key, trial_ids
 from core.io import write_json
 from sweeps.ablation import ABLATIONS, Ablation, check_seeds, names_of, read
+from sweeps.claim import ClaimError, check_claim
 from sweeps.folders import sweep_folder
 
 SCHEMA = 1
@@ -116,6 +117,7 @@ def make_plan(name: str, overrides: Sequence[str], preset: str, folder: Path = A
     seeds = _seeds(overrides) or ablation.seeds
     cells = tuple(_resolve(ablation, row, base, seeds) for row in _rows(ablation))
     _check_distinct(ablation, cells)
+    _check_claims(ablation, cells)
     return Plan(ablation, preset, mine, seeds, _evaluation_key(ablation, cells), cells)
 
 
@@ -197,6 +199,14 @@ def _check_distinct(ablation: Ablation, cells: Iterable[Cell]) -> None:
             twice = f"ablation {ablation.name}: {seen.get(trial.id)} and {cell.name} hold the same trial"
             require(trial.id not in seen, twice, "an axis has no effect there; change or drop one of the two")
             seen[trial.id] = cell.name
+
+
+def _check_claims(ablation: Ablation, cells: Sequence[Cell]) -> None:
+    for claim in ablation.claims:
+        try:
+            check_claim(claim, cells)
+        except ClaimError as error:
+            raise ClaimError(f"ablation {ablation.name}, claims: {error.what}", error.hint) from error
 
 
 def _evaluation_key(ablation: Ablation, cells: Sequence[Cell]) -> str:

@@ -32,15 +32,18 @@ RATIOS, WEIGHTS = [0.5, 0.75, 0.9], [0.0, 1.0]
 
 def make_all(root: Path) -> None:
     """Four small ablations that ask for every figure."""
-    make_ablation(root, "baselines", baselines(), SMALL, seeds=(0, 1), draw=("fractions",))
+    figures = ("fractions", "profiles", "calibration")
+    make_ablation(root, "baselines", baselines(), SMALL, seeds=(0, 1), draw=figures)
     pairs = [MadeCell(f"mvmae pairing={p}", values={"pairing": p}) for p in ("same_study", "random")]
-    make_ablation(root, "pairing", pairs, SMALL, (0, 1), {"pairing": ["same_study", "random"]}, ("strip", "training"))
+    axes: dict[str, list[Any]] = {"pairing": ["same_study", "random"]}
+    claims = ["mvmae[pairing=same_study] > mvmae[pairing=random] on macro_auroc"]
+    make_ablation(root, "pairing", pairs, SMALL, (0, 1), axes, ("strip", "training"), claims=claims)
     grid = [
         MadeCell(f"mvmae mask_ratio={r} weight={w}", values={"method.mask_ratio": r, "method.weight": w})
         for r in RATIOS
         for w in WEIGHTS
     ]
-    axes: dict[str, list[Any]] = {"method.mask_ratio": RATIOS, "method.weight": WEIGHTS}
+    axes = {"method.mask_ratio": RATIOS, "method.weight": WEIGHTS}
     make_ablation(root, "alignment_weight", grid, SMALL, (0,), axes, ("heatmap", "curve"))
 
 
@@ -68,10 +71,15 @@ def test_a_report_has_every_file_and_a_second_one_in_another_process_the_same_by
     assert "random encoder" in summary.main_table
     first = contents(root / "reports")
     expected = {"index.md", "main.png", "main.pdf"}
-    drawn = {"baselines": ["fractions", "gallery"], "pairing": ["strip", "training", "gallery"]}
+    drawn = {
+        "baselines": ["fractions", "profiles", "calibration", "gallery"],
+        "pairing": ["strip", "training", "gallery"],
+    }
     drawn["alignment_weight"] = ["heatmap", "curve", "gallery"]
     for name, figures in drawn.items():
         files = ["report.md", "table.md", "table.csv", "table.tex", "labels.csv", "labels.tex", "results.parquet"]
+        files += ["comparisons.csv", "label_comparisons.csv", "quality.csv"]
+        files += ["claims.csv"] if name == "pairing" else []
         expected |= {f"{name}/{f}" for f in files + [f"{figure}.{s}" for figure in figures for s in ("png", "pdf")]}
     assert set(first) == expected
     assert all(len(data) > 100 for data in first.values())
@@ -123,8 +131,10 @@ def test_axes_of_every_figure_are_named(root: Path) -> None:
         strip = base.draw("strip", summary_of(root, "pairing"))
         fractions = base.draw("fractions", summary_of(root, "baselines"))
         training = base.draw("training", summary_of(root, "pairing"))
+        profiles = base.draw("profiles", summary_of(root, "baselines"))
+        calibration = base.draw("calibration", summary_of(root, "baselines"))
         whole = overview.draw(summary_of(root, "baselines"), summary_of(root, "pairing"))
-    assert all((heat, curve, strip, fractions, training))
+    assert all((heat, curve, strip, fractions, training, profiles, calibration))
     assert heat is not None
     map_, bar = heat.figure.axes
     assert (map_.get_xlabel(), map_.get_ylabel()) == ("Masking ratio", "Alignment weight β")
@@ -139,7 +149,16 @@ def test_axes_of_every_figure_are_named(root: Path) -> None:
     assert training.figure.axes[0].get_xlabel() == "Optimiser step"
     assert training.figure.axes[0].get_ylabel() == "Training loss"
     assert len(whole.figure.axes) == 2
-    for drawn in (heat, curve, strip, fractions, whole):
+    assert profiles.figure.axes[0].get_xlabel() == "AUROC of a label, 100 % of labels"
+    assert profiles.figure.axes[0].get_ylabel() == "Share of labels and seeds above"
+    assert [panel.get_title(loc="left") for panel in calibration.figure.axes] == [
+        "MAE",
+        "VICReg",
+        "Supervised",
+        "Random encoder",
+    ]
+    assert calibration.figure.axes[0].get_ylabel() == "Share positive"
+    for drawn in (heat, curve, strip, fractions, whole, profiles, calibration):
         assert f"n = {len(SMALL.studies()[0])} test studies of 30 patients" in drawn.caption
 
 

@@ -1,4 +1,4 @@
-"""viewpair bench: time the step, the loaders and the ledger beside plain ones, the engines, or the phantom."""
+"""viewpair bench: time the step, loaders, ledger, engines or phantom, or put the statistics to the test."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 if TYPE_CHECKING:
     from core.config import TrialConfig
 
-LINE = "time the step, the loaders and the ledger beside plain ways to do the same, the engines, or the phantom"
+LINE = "time the step, loaders, ledger, engines or phantom; or put the statistics to the test"
 PRIMARY = "trial"
 EXAMPLES = (
     "bench step",
@@ -19,6 +19,7 @@ EXAMPLES = (
     "bench loader data.patients=200",
     "bench phantom --repeat 3",
     "bench engines model=base data.size=224 train.batch_size=64",
+    "bench statistics --simulations 500",
     "bench ledger --trials 10000 paths.root=/scratch/outputs",
 )
 ACTIONS = {
@@ -27,6 +28,7 @@ ACTIONS = {
     "phantom": "rendering the phantom: milliseconds a study on one core",
     "engines": "DDP and ZeRO 0-3 on several processes: seconds per step and in communication, memory",
     "ledger": "listing finished trials on the disk of paths.root: milliseconds per thousand",
+    "statistics": "coverage of the intervals and false alarms of the tests, simulated",
 }
 
 
@@ -34,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this verb."""
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     parser.add_argument("--repeat", type=int, default=10, help="timed repetitions; the median counts (default 10)")
+    parser.add_argument("--simulations", type=int, default=2000, help="of each setting, for statistics (default 2000)")
     parser.add_argument("--trials", type=int, default=10_000, help="trials of `bench ledger` (default 10000)")
 
 
@@ -47,6 +50,7 @@ def run(config: DictConfig, arguments: argparse.Namespace) -> int:
 
     check_range("--repeat", arguments.repeat, 1, 10_000)
     check_range("--trials", arguments.trials, 1, 1_000_000)
+    check_range("--simulations", arguments.simulations, 1, 1_000_000)
     rows = measure(to_trial(config), arguments)
     print(tabulate([shown(row) for row in rows], headers="keys", floatfmt=".4g"))
     if arguments.json:
@@ -73,6 +77,10 @@ def measure(trial: TrialConfig, arguments: argparse.Namespace) -> list[dict[str,
         from sweeps.bench_ledger import bench_ledger
 
         return bench_ledger(trial, arguments.trials, arguments.repeat)
+    if arguments.action == "statistics":
+        from analysis.simulate import bench_statistics
+
+        return list(bench_statistics(arguments.simulations))
     from core.bench.loader import bench_loader
 
     return bench_loader(trial)

@@ -14,7 +14,10 @@ EXAMPLES = ("report", "report ablation=pairing", "report ablation=[pairing,basel
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this verb's flags."""
+    from analysis.resample import INTERVALS
+
     parser.add_argument("--resamples", type=int, default=2000, metavar="N", help="bootstrap resamples (default 2000)")
+    parser.add_argument("--interval", choices=INTERVALS, default=INTERVALS[0], help="kind of interval")
 
 
 def run(config: DictConfig, arguments: argparse.Namespace) -> int:
@@ -22,7 +25,8 @@ def run(config: DictConfig, arguments: argparse.Namespace) -> int:
     from analysis.report import write_reports
     from analysis.resample import BootstrapConfig
 
-    summary = write_reports(Path(config.paths.root), names(config), BootstrapConfig(arguments.resamples))
+    settings = BootstrapConfig(arguments.resamples, interval=arguments.interval)
+    summary = write_reports(Path(config.paths.root), names(config), settings)
     print(summary.main_table)
     print(f"\nreport: {summary.path}")
     return 0

@@ -1,0 +1,63 @@
+"""Calibration: how often what was predicted with a probability of p comes true."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.resample import Doubles
+from core.data.types import Ints
+
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Predictions in bins of equal width over [0, 1].
+
+    count: [B] predictions. predicted: [B] their mean probability. observed: [B] the share that is positive; NaN where
+    a bin is empty.
+    """
+
+    count: Ints
+    predicted: Doubles
+    observed: Doubles
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error: |observed - predicted|, weighted by count. NaN without any prediction.
+
+        Source: Naeini et al. 2015; Guo et al. 2017, eq. 3.
+        """
+        filled = self.count > 0
+        if not filled.any():
+            return float("nan")
+        return float(np.average(np.abs(self.observed - self.predicted)[filled], weights=self.count[filled]))
+
+
+def reliability(truth: Doubles, probability: Doubles, bins: int = BINS) -> Reliability:
+    """Bins of predictions. truth: [n] 1, 0, NaN = left out; probability: [n] in [0, 1], NaN = no prediction.
+
+    A probability on the edge of two bins is in the upper one, 1 in the last.
+    """
+    known = np.isfinite(truth) & np.isfinite(probability)
+    truth, probability = truth[known], probability[known]
+    place = np.minimum((probability * bins).astype(np.int64), bins - 1)
+    count = np.bincount(place, minlength=bins)
+    sums = [np.bincount(place, weights=values, minlength=bins) for values in (probability, truth)]
+    mean = [np.divide(s, count, out=np.full(bins, np.nan), where=count > 0) for s in sums]
+    return Reliability(count, mean[0], mean[1])
+
+
+def macro_error(truth: Doubles, scores: Doubles, bins: int = BINS) -> float:
+    """Mean over labels and draws of the expected calibration error. truth: [S, L], scores: [D, S, L].
+
+    Labels without both classes are left out, as they are of a macro AUROC.
+    """
+    two = [
+        label for label in range(truth.shape[1]) if 0 < np.nansum(truth[:, label]) < np.isfinite(truth[:, label]).sum()
+    ]
+    errors = [reliability(truth[:, label], draw[:, label], bins).error for draw in scores for label in two]
+    known = [error for error in errors if np.isfinite(error)]
+    return float(np.mean(known)) if known else float("nan")

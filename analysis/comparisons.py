@@ -1,0 +1,149 @@
+"""Every row of a table against its reference, over the same patients and matched seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis.aggregates import interquartile_mean, over_runs, probability_of_improvement, resample_runs
+from analysis.collect import Collected
+from analysis.delong import delong
+from analysis.hypotheses import holm, p_unequal, sign_flip
+from analysis.resample import BootstrapConfig, Doubles
+from analysis.scores import ScoreKey
+from analysis.statistics import Estimate, SeedResamples, differences, estimate
+from analysis.summary import Row, Summary
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A row against the reference at the main label fraction.
+
+    difference: of the macro AUROC, row - reference. p: two-sided, by the paired bootstrap; adjusted: after Holm over
+    the table. p_flip: of the sign-flip test over matched seeds. effect: the difference in standard deviations between
+    seeds of the paired differences (Cohen's d_z), NaN for fewer than two seeds. improvement: probability that a seed of
+    the row beats one of the reference on a label drawn at random.
+    """
+
+    row: str
+    reference: str
+    seeds: int
+    difference: Estimate
+    p: float
+    adjusted: float
+    p_flip: float
+    effect: float
+    improvement: Estimate
+
+
+@dataclass(frozen=True)
+class LabelComparison:
+    """A row against the reference on one label. p: of DeLong's test on the seeds' mean AUROC; adjusted: after Holm."""
+
+    row: str
+    label: str
+    difference: float
+    error: float
+    p: float
+    adjusted: float
+
+
+def reference_of(summary: Summary) -> Row | None:
+    """The row that others are held against: the first baseline, where there are cells too, else the first row."""
+    known = [row for row in summary.rows if summary.main.key in row.resamples]
+    roles = {row.cell.role for row in summary.rows}
+    baselines = [row for row in known if row.cell.role == "baseline"] if len(roles) > 1 else []
+    return next(iter([*baselines, *known]), None)
+
+
+def compare(summary: Summary) -> list[Comparison]:
+    """Every other row with a seed in common against the reference."""
+    reference = reference_of(summary)
+    if reference is None:
+        return []
+    key = summary.main.key
+    rows = {row.cell.name: row.resamples[key] for row in summary.rows if key in row.resamples}
+    apart = differences(rows, reference.resamples[key])
+    found = [_compare(row, reference, apart[row.cell.name], summary) for row in _others(summary, reference)]
+    adjusted = holm([comparison.p for comparison in found])
+    return [replace(comparison, adjusted=p) for comparison, p in zip(found, adjusted, strict=True)]
+
+
+def _others(summary: Summary, reference: Row) -> list[Row]:
+    key = summary.main.key
+    seeds = set(reference.resamples[key].seeds)
+    return [
+        r for r in summary.rows if r is not reference and key in r.resamples and seeds & set(r.resamples[key].seeds)
+    ]
+
+
+def _compare(row: Row, reference: Row, difference: SeedResamples, summary: Summary) -> Comparison:
+    config = summary.config
+    by_seed = difference.values[0]
+    deviation = float(by_seed.std(ddof=1)) if len(by_seed) > 1 else 0.0
+    runs = [resample_runs(by_label(r, config), config, salt) for salt, r in enumerate((row, reference))]
+    return Comparison(
+        row=row.cell.name,
+        reference=reference.cell.name,
+        seeds=len(by_seed),
+        difference=estimate(difference, config),
+        p=p_unequal(difference.over_seeds(config)[1:]),
+        adjusted=math.nan,
+        p_flip=sign_flip(by_seed),
+        effect=float(by_seed.mean()) / deviation if deviation else math.nan,
+        improvement=over_runs(probability_of_improvement(*runs), [r.shape[1] for r in runs], config),
+    )
+
+
+def by_label(row: Row, config: BootstrapConfig) -> Doubles:
+    """AUROC of a row at the main fraction in every resample: [1 + resamples, n, L], of the labels that are defined."""
+    defined = [found.values for found in row.label_resamples.values() if np.isfinite(found.values[0]).all()]
+    return np.stack(defined, axis=2)[: 1 + config.resamples]
+
+
+def row_aggregates(summary: Summary) -> dict[str, Estimate]:
+    """Row -> interquartile mean over labels and seeds at the main fraction."""
+    found = {}
+    for row in summary.rows:
+        if row.label_resamples:
+            runs = resample_runs(by_label(row, summary.config), summary.config)
+            found[row.cell.name] = over_runs(interquartile_mean(runs), [runs.shape[1]], summary.config)
+    return found
+
+
+def compare_labels(summary: Summary) -> list[LabelComparison]:
+    """Every other row against the reference on each label, by DeLong's test; Holm over all of them."""
+    reference = reference_of(summary)
+    studies = summary.collected.studies
+    if reference is None or studies is None:
+        return []
+    found = []
+    for row in _others(summary, reference):
+        first, second = matched_scores(summary, row, reference)
+        for place, label in enumerate(studies.labels):
+            test = delong(studies.truth[:, place], first[:, :, place], second[:, :, place], studies.patient)
+            found.append(LabelComparison(row.cell.name, label, test.difference, test.error, test.p, math.nan))
+    adjusted = holm([comparison.p for comparison in found])
+    return [replace(comparison, adjusted=p) for comparison, p in zip(found, adjusted, strict=True)]
+
+
+def matched_scores(summary: Summary, first: Row, second: Row) -> tuple[Doubles, Doubles]:
+    """Scores [K, S, L] of two rows at the main fraction, seed by seed, over the seeds that both have."""
+    key = summary.main.key
+    common = [seed for seed in first.resamples[key].seeds if seed in second.resamples[key].seeds]
+    return seed_scores(summary, first, common), seed_scores(summary, second, common)
+
+
+def seed_scores(summary: Summary, row: Row, seeds: Sequence[int]) -> Doubles:
+    """Scores [K, S, L] of a row at the main fraction: all draws of all trials of these seeds."""
+    fraction = summary.main.fraction
+    key: ScoreKey = (row.cell.evaluation, fraction)
+    trials = [trial for trial in row.cell.trials_at(fraction) if trial.seed in seeds]
+    return np.concatenate([_scores(summary.collected, trial.id, key) for trial in trials])
+
+
+def _scores(collected: Collected, trial: str, key: ScoreKey) -> Doubles:
+    return collected.results[trial].scores[key]
