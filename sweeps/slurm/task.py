@@ -22,7 +22,7 @@ from sweeps.lease import owner
 from sweeps.slurm.company import GO, SKIP, Company, seat, see_own_gpus
 from sweeps.slurm.runs import LIVES, Run, read_run, worker_name
 from sweeps.status import LOG
-from sweeps.trial import Report, compute, is_done, run_trial
+from sweeps.trial import Report, assist, compute, is_done, run_trial
 from sweeps.worker import ATTEMPT, output_to
 
 STARTS = "starts.json"
@@ -98,13 +98,9 @@ def job_id() -> str:
 
 def follow(run: Run, config: TrialConfig, warned: Warned) -> None:
     """Help rank 0 to train. Raises Interrupted, at the same step as rank 0."""
-    from core.data.build import prepare
-    from core.trainer import train
-
     root = run.folder.parents[1]
-    with output_to(trial_folder(root, trial_id(config)) / f"log-{os.environ['RANK']}.txt"), warned.training():
-        train(config, prepare(config.data, root), trial_folder(root, trial_id(config)), stop=warned)
-    warned.check()
+    with output_to(trial_folder(root, trial_id(config)) / f"log-{os.environ['RANK']}.txt"):
+        assist(config, root, warned)
 
 
 def lead(run: Run, config: TrialConfig, company: Company, turn: int, worker: str, warned: Warned) -> None:
