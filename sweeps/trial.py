@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core.config import TrialConfig
-from core.errors import DataError, Interrupted, UserError
+from core.errors import BusyError, DataError, Interrupted, UserError
 from core.identity import evaluation_key, trial_id
 from core.io import write_text
-from core.measures.base import MEASURES
+from core.measures.base import MEASURES, Watch
 from core.seal import sealed
 from sweeps.folders import trial_folder
 from sweeps.interrupt import Warned
@@ -41,7 +41,7 @@ class Report:
         self._reporter.step(step, total_steps)
 
 
-Compute = Callable[[TrialConfig, Path, Report], None]
+Compute = Callable[[TrialConfig, Path, Watch], None]
 
 
 def is_done(folder: Path, evaluation: str) -> bool:
@@ -58,7 +58,7 @@ def is_done(folder: Path, evaluation: str) -> bool:
     return True
 
 
-def compute(config: TrialConfig, root: Path, report: Report) -> None:
+def compute(config: TrialConfig, root: Path, report: Watch) -> None:
     """Do what a trial is run for (config.measure), as its first process. Raises whatever goes wrong."""
     from core.data.build import prepare
 
@@ -104,6 +104,13 @@ def run_trial(
         reporter.end("done")
         (folder / ERROR).unlink(missing_ok=True)
         return True
+
+
+def skip(root: Path, trial: str, reason: str) -> None:
+    """Keep why a trial is not run, unless somebody runs it just now."""
+    folder = trial_folder(root, trial)
+    with contextlib.suppress(BusyError), hold(folder):
+        Reporter(folder).end("skipped", reason)
 
 
 def fail(folder: Path, reporter: Reporter, error: Exception) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,8 +74,8 @@ class Clock:
         """Seconds between successive marks; waits for the device."""
         if self._cuda:
             torch.cuda.synchronize()
-        marks = zip(self._marks, self._marks[1:], strict=False)
-        return [before.elapsed_time(after) / 1e3 if self._cuda else after - before for before, after in marks]
+            return [before.elapsed_time(after) / 1e3 for before, after in itertools.pairwise(self._marks)]
+        return differences(self._marks)
 
 
 class Steps:
@@ -168,7 +169,7 @@ def timed(run: Run, settings: ThroughputConfig, steps: Steps) -> tuple[Seen, lis
 
 def differences(sums: Sequence[Any]) -> list[Any]:
     """What was added from each running sum to the next."""
-    return [after - before for before, after in zip(sums, sums[1:], strict=False)]
+    return [after - before for before, after in itertools.pairwise(sums)]
 
 
 def metrics(config: TrialConfig, measured: Measured) -> list[Metric]:
