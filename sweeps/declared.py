@@ -54,7 +54,10 @@ class DeclaredCell:
 
 @dataclass(frozen=True)
 class DeclaredPlan:
-    """One ablation as it was declared. measure: what its trials are run for. axes: dotted key -> values. draw: names of figures."""
+    """One ablation as it was declared.
+
+    measure: what its trials are run for. axes: dotted key -> values. draw: names of figures.
+    """
 
     ablation: str
     title: str
