@@ -128,13 +128,19 @@ def test_an_axis_may_name_several_overrides_at_once(scaling: Path) -> None:
     [
         ("draw: [scaling", "draw: [curve", "draw=curve does not show measure=throughput"),
         ("    1: [runtime.processes=1]", "    1: [runtime.processes]", "axes.processes.1: 'runtime.processes' is not"),
-        ("    1: [runtime.processes=1]", "    1: [measure=quality]", "measures quality and throughput"),
     ],
 )
 def test_slips_in_the_file_are_named(scaling: Path, before: str, after: str, message: str) -> None:
     scaling.write_text(SCALING.replace(before, after))
     with pytest.raises(ConfigError, match=message):
         make_plan(str(scaling), [], "demo")
+
+
+def test_one_table_holds_one_measure(tmp_path: Path) -> None:
+    kinds = f"{{quality: [measure=quality], speed: [{', '.join(THROUGHPUT)}]}}"
+    (tmp_path / "both.yaml").write_text(f"title: T\nquestion: Q\nbase: []\nseeds: [0]\naxes: {{kind: {kinds}}}\n")
+    with pytest.raises(ConfigError, match="its cells have measures quality and throughput"):
+        make_plan(str(tmp_path / "both.yaml"), [], "demo")
 
 
 def test_overrides_that_change_a_speed_stand_in_the_plan(scaling: Path, ablations: Path) -> None:
