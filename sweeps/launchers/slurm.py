@@ -15,8 +15,8 @@ from sweeps.launchers.base import LAUNCHERS, LOGS, LauncherConfig, Order, Overvi
 from sweeps.shape import shape_of
 from sweeps.slurm import scheduler
 from sweeps.slurm.doctor import examine
-from sweeps.slurm.overview import Watch
 from sweeps.slurm.groups import fitted, groups, refusal
+from sweeps.slurm.overview import Watch
 from sweeps.slurm.runs import Packing, jobs_of, places, write_run
 from sweeps.slurm.submit import Jobs, test
 from sweeps.slurm.time_limit import minutes
@@ -47,8 +47,10 @@ class SlurmConfig(LauncherConfig):
     max_parallel: int = setting(16, "array tasks that run at once")
     trials_per_task: int = setting(1, "trials that one array task runs")
     concurrent: int = setting(1, "trials that a task runs side by side (the rest in turn)")
-    ranks: int = setting(1, "processes that train one trial together (DDP, DeepSpeed); runtime.processes of a trial wins")
-    nodes: int = setting(1, "nodes over which a trial's processes are spread; runtime.nodes of a trial wins")
+    ranks: int = setting(
+        1, "processes that train a trial together (DDP, ZeRO); the trial's runtime.processes wins"
+    )
+    nodes: int = setting(1, "nodes over which these are spread; the trial's runtime.nodes wins")
     max_starts: int = setting(5, "starts without progress after which a trial is given up")
     helper_partition: str = setting("", "partition of the data and report jobs, without gres; empty = partition")
 

@@ -146,9 +146,7 @@ class Jobs:
 
     def _setup(self, what: str, task: str) -> list[str]:
         """Shell lines before srun."""
-        life = (
-            f"export VIEWPAIR_LIFE={shlex.quote(str(self.folder / LIVES))}/{what}-{task}-${{SLURM_RESTART_COUNT:-0}}"
-        )
+        life = f"export VIEWPAIR_LIFE={shlex.quote(str(self.folder / LIVES))}/{what}-{task}-${{SLURM_RESTART_COUNT:-0}}"
         requeue = f". {shlex.quote(str(CHECKOUT / 'slurm' / 'requeue.sh'))}"
         return [*self._config.setup, *self._variables(), life, requeue]
 

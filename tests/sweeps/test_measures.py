@@ -23,11 +23,12 @@ from core.results import read_result
 from sweeps.declared import read_plan
 from sweeps.folders import trial_folder
 from sweeps.launchers.local import Local, LocalConfig
-from sweeps.launchers.slurm import SlurmConfig, groups, scaled
+from sweeps.launchers.slurm import SlurmConfig
 from sweeps.ledger import read_ledger
 from sweeps.plan import make_plan
 from sweeps.run import preview, run_plans
 from sweeps.shape import Shape, shape_of
+from sweeps.slurm.groups import groups, scaled
 from sweeps.team import run_together
 from sweeps.trial import compute, is_done
 from tests.sweeps import fakes
