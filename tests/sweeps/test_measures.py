@@ -284,7 +284,7 @@ SMALL = (
 
 @pytest.mark.slow
 def test_a_killed_process_ends_the_others_and_the_trial_goes_on_later(tmp_path: Path) -> None:
-    trial = config(*SMALL, "runtime.processes=2", "train.epochs=40")
+    trial = config(*SMALL, "runtime.processes=2", "train.epochs=200")
     folder = trial_folder(tmp_path, trial_id(trial))
 
     class Killer(Heard):
