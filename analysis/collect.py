@@ -150,6 +150,8 @@ def why_absent(trial: Path) -> str:
         return "not started"
     if status.state == "failed":
         return f"failed: {status.error or 'no reason given'}"
+    if status.state == "skipped":
+        return f"skipped: {status.error}"
     if status.state == "running":
         return f"not finished ({status.stage}, step {status.step} of {status.total_steps})"
     return "done, but not evaluated with these settings"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from analysis.collect import Hole
+from analysis.collect import Collected, Hole
 from analysis.plots.base import Drawn, sample_text
 from analysis.summary import Summary
 from analysis.tables import LATEX, MARKDOWN, escape_markdown, grid, label_grid, markdown, marks_text
@@ -29,11 +29,11 @@ def ablation_page(summary: Summary, figures: Sequence[Drawn], sections: Sequence
     parts = [
         f"# {plan.title}\n\n{plan.question}\n",
         table,
-        *(_figure(drawn) for drawn in figures),
+        *(figure_text(drawn) for drawn in figures),
         f"## Per label, {summary.main.title} of labels\n\n{markdown(label_grid(summary, MARKDOWN))}",
         *sections,
-        f"## Reproducibility\n\n{_list(reproducibility(summary))}",
-        f"## Files\n\n{_list(_files())}",
+        f"## Reproducibility\n\n{bullets(reproducibility(summary))}",
+        f"## Files\n\n{bullets(_files())}",
     ]
     notes = " ".join(f"{note[:1].upper()}{note[1:]}." for note in notes_of(summary))
     return Page(
@@ -47,9 +47,9 @@ def ablation_page(summary: Summary, figures: Sequence[Drawn], sections: Sequence
 def main_table(summary: Summary) -> str:
     """The main table in Markdown with its notes and, named one by one, its holes."""
     table = markdown(grid(summary, MARKDOWN))
-    notes = _list([marks_text(MARKDOWN), *notes_of(summary)])
+    notes = bullets([marks_text(MARKDOWN), *notes_of(summary)])
     holes = summary.collected.holes
-    return f"{table}\n{notes}" + (f"\n**Holes ({len(holes)})**\n\n{_list(map(hole_line, holes))}" if holes else "")
+    return f"{table}\n{notes}" + (f"\n**Holes ({len(holes)})**\n\n{bullets(map(hole_line, holes))}" if holes else "")
 
 
 def notes_of(summary: Summary) -> Iterator[str]:
@@ -110,37 +110,52 @@ def hole_line(hole: Hole) -> str:
 def reproducibility(summary: Summary) -> Iterator[str]:
     """Where the numbers come from."""
     collected, plan, config = summary.collected, summary.collected.plan, summary.config
-    origin = collected.provenance
+    yield from origin(collected)
+    if collected.provenance:
+        yield f"label policy: `{collected.provenance.label_policy}`"
+    yield f"evaluation settings `{plan.evaluation_key}`"
+    yield f"bootstrap: {config.resamples:,} resamples, seed {config.seed}, level {config.level:g}"
+    yield again(plan)
+
+
+def origin(collected: Collected) -> Iterator[str]:
+    """Data, code, and what of the plan is there."""
+    origin, plan = collected.provenance, collected.plan
     if origin:
         counts = ", ".join(f"{name} {n:,}" for name, n in sorted(origin.n_studies.items()))
         yield f"data: {origin.data}, fingerprint `{origin.fingerprint}`; studies: {counts}"
-        yield f"label policy: `{origin.label_policy}`"
         yield f"code: {', '.join(f'`{code}`' for code in origin.codes)}" + (
             " (**more than one version**)" if len(origin.codes) > 1 else ""
         )
     else:
-        yield "data, label policy, code: no result yet"
+        yield "data, code: no result yet"
     yield f"ablation `{plan.ablation}`, preset `{plan.preset or 'none'}`, seeds {', '.join(map(str, plan.seeds))}"
     if plan.overrides:
         yield f"overrides: `{' '.join(plan.overrides)}`"
     declared = sum(len(cell.trials) for cell in plan.cells)
     yield f"trials: {len(collected.results)} of {declared}; holes: {len(collected.holes)}"
-    yield f"evaluation settings `{plan.evaluation_key}`"
-    yield f"bootstrap: {config.resamples:,} resamples, seed {config.seed}, level {config.level:g}"
-    yield f"again: `viewpair sweep ablation={plan.ablation}`, then `viewpair report ablation={plan.ablation}`"
 
 
-def index_page(main: Summary, figure: Drawn | None, reported: Sequence[DeclaredPlan]) -> str:
-    """The page over all ablations, the main comparison on top."""
-    plan = main.collected.plan
+def again(plan: DeclaredPlan) -> str:
+    """What to type for the same."""
+    return f"again: `viewpair sweep ablation={plan.ablation}`, then `viewpair report ablation={plan.ablation}`"
+
+
+def index_page(main: Summary | None, figure: Drawn | None, reported: Sequence[DeclaredPlan]) -> str:
+    """The page over all ablations, the main comparison on top, if there is one."""
     links = [f"[{p.title}]({p.ablation}/report.md): {p.question}" for p in reported]
+    listed = f"## Ablations\n\n{bullets(links)}"
+    if main is None:
+        return f"# viewpair report\n\n{listed}"
+    plan = main.collected.plan
     parts = [f"# viewpair report\n\n## {plan.title}\n\n{plan.question}\n", main_table(main)]
-    parts += [_figure(figure)] if figure else []
-    parts += [f"## Ablations\n\n{_list(links)}", f"## Reproducibility\n\n{_list(reproducibility(main))}"]
+    parts += [figure_text(figure)] if figure else []
+    parts += [listed, f"## Reproducibility\n\n{bullets(reproducibility(main))}"]
     return "\n".join(parts)
 
 
-def _figure(drawn: Drawn) -> str:
+def figure_text(drawn: Drawn) -> str:
+    """A figure with its caption."""
     return f"![{drawn.name}]({drawn.name}.png)\n\n{drawn.caption} ([PDF]({drawn.name}.pdf))\n"
 
 
@@ -150,5 +165,6 @@ def _files() -> Iterator[str]:
     yield "every metric of every trial: [Parquet](results.parquet)"
 
 
-def _list(lines: Iterator[str] | Sequence[str]) -> str:
+def bullets(lines: Iterator[str] | Sequence[str]) -> str:
+    """A list."""
     return "".join(f"- {line}\n" for line in lines)

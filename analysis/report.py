@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.collect import ResultReader, collect
+from analysis.collect import Collected, ResultReader, collect
 from analysis.findings import Findings, find
 from analysis.pages import ablation_page, index_page
 from analysis.plots import base, overview
-from analysis.plots.base import Drawn
 from analysis.resample import BootstrapConfig
 from analysis.sections import FINDINGS_FILES, csv_files, sections
 from analysis.summary import Bootstrap, Summary, summarise, with_references
 from analysis.tables import console, label_csv, label_latex, main_csv, main_latex
 from core.io import atomic_path, write_text
+from core.measures.base import QUALITY
 from core.progress import Progress
 from sweeps.declared import choose, declared_names, read_plan
 
@@ -38,36 +38,51 @@ def write_reports(root: Path, names: list[str] | None, config: BootstrapConfig |
     The same results give the same bytes. Raises UserError when there is nothing to report, when a plan cannot be
     read, or when results of two data sets or two label policies would meet in one table.
     """
-    chosen = choose(root, names)
+    chosen = {name: read_plan(root, name) for name in choose(root, names)}
+    others = {name: plan for name, plan in chosen.items() if plan.measure != QUALITY}
     # These two are always read: the main figure is theirs, and other ablations' figures show the baselines.
-    read = sorted({*chosen, BASELINES, PAIRING} & set(declared_names(root)))
+    read = sorted({*(chosen.keys() - others.keys()), BASELINES, PAIRING} & set(declared_names(root)))
     reader, bootstrap = ResultReader(root), Bootstrap(config or BootstrapConfig())
+    tables: dict[str, str] = {}
     with Progress("reporting", len(read) + len(chosen), unit="steps") as progress, base.look():
         summaries: dict[str, Summary] = {}
         for name in read:
             summaries[name] = summarise(collect(reader, read_plan(root, name)), bootstrap)
             progress.advance(1)
-        main = summaries[BASELINES] if BASELINES in summaries else summaries[chosen[0]]
-        for name in chosen:
-            write_ablation(referenced(summaries[name], main), root)
+        main = summaries.get(BASELINES) or next((summaries[n] for n in (*chosen, *read) if n in summaries), None)
+        for name, plan in chosen.items():
+            folder = root / "reports" / name
+            if name in others:
+                tables[name] = write_measure(collect(reader, plan), folder)
+            else:
+                write_ablation(referenced(summaries[name], main), root, folder)
+                tables[name] = console(summaries[name])
             progress.advance(1)
         index = write_index(root, summaries, main)
     if len(chosen) == 1:
-        return ReportSummary(root / "reports" / chosen[0] / REPORT, console(summaries[chosen[0]]))
-    return ReportSummary(index, console(main))
+        name = next(iter(chosen))
+        return ReportSummary(root / "reports" / name / REPORT, tables[name])
+    return ReportSummary(index, console(main) if main else "\n\n".join(tables.values()))
 
 
-def referenced(summary: Summary, main: Summary) -> Summary:
+def write_measure(collected: Collected, folder: Path) -> str:
+    """Write the report of an ablation that was not run for what is learned; returns its table for a terminal."""
+    table: str = importlib.import_module(f"analysis.measures.{collected.plan.measure}").write(collected, folder)
+    return table
+
+
+def referenced(summary: Summary, main: Summary | None) -> Summary:
     """The summary with the baselines' rows to show beside its own in figures."""
-    is_reference = main.collected.plan.ablation == BASELINES and main is not summary
-    return with_references(summary, main) if is_reference else summary
+    if main is None or main is summary or main.collected.plan.ablation != BASELINES:
+        return summary
+    return with_references(summary, main)
 
 
-def write_ablation(summary: Summary, root: Path) -> None:
-    """Write one ablation's tables, figures and page to root/reports/<ablation>/."""
-    folder = root / "reports" / summary.collected.plan.ablation
+def write_ablation(summary: Summary, root: Path, folder: Path) -> None:
+    """Write one ablation's tables, figures and page to `folder`. root: where its plan and results lie."""
     findings = find(summary, root)
-    page = ablation_page(summary, list(write_figures(summary, folder)), sections(summary, findings))
+    drawn = list(base.draw_all(summary, (*summary.collected.plan.draw, GALLERY), folder))
+    page = ablation_page(summary, drawn, sections(summary, findings))
     write_findings(findings, folder)
     write_text(folder / "table.md", page.table)
     write_text(folder / "table.csv", main_csv(summary))
@@ -89,28 +104,14 @@ def write_findings(findings: Findings, folder: Path) -> None:
             (folder / name).unlink(missing_ok=True)
 
 
-def write_figures(summary: Summary, folder: Path) -> Iterator[Drawn]:
-    """Draw and save what the ablation asks for, and the reconstructions; a figure without results is left out.
-
-    The files of a figure that an earlier report drew and this one does not are removed: they show other results.
-    """
-    for name in (*summary.collected.plan.draw, GALLERY):
-        drawn = base.draw(name, summary) if summary.collected.results else None
-        if drawn:
-            base.save(drawn, folder)
-            yield drawn
-        else:
-            base.remove(name, folder)
-
-
-def write_index(root: Path, summaries: dict[str, Summary], main: Summary) -> Path:
+def write_index(root: Path, summaries: dict[str, Summary], main: Summary | None) -> Path:
     """Write the main figure and index.md over all ablations that have a report; returns its path."""
     folder = root / "reports"
     beside = summaries.get(PAIRING)
-    if beside is main or (beside and beside.collected.provenance != main.collected.provenance):
+    if beside is main or (beside and main and beside.collected.provenance != main.collected.provenance):
         beside = None
     figure = None
-    if main.collected.results:
+    if main and main.collected.results:
         figure = overview.draw(main, referenced(beside, main) if beside else None)
         base.save(figure, folder)
     reported = [read_plan(root, name) for name in declared_names(root) if (folder / name / REPORT).exists()]

@@ -44,9 +44,10 @@ def register_all() -> None:
     from core.data.pairings.base import PAIRINGS
     from core.data.readers.base import READERS
     from core.engines.base import ENGINES
+    from core.measures.base import MEASURES
     from core.methods.base import METHODS
 
-    for registry in (READERS, PAIRINGS, METHODS, ENGINES):
+    for registry in (READERS, PAIRINGS, METHODS, ENGINES, MEASURES):
         registry.discover()
     store = ConfigStore.instance()
     store.store(name="trial_schema", node=TrialConfig)
@@ -214,7 +215,9 @@ def trial_from_dict(saved: dict[str, Any]) -> TrialConfig:
 
     Raises ConfigError that names the first key which this version does not have.
     """
-    composed = compose([f"{group}={saved[group]['name']}" for group in ("data", "pairing", "method", "engine")])
+    groups = ("data", "pairing", "method", "engine", "measure")
+    # A trial of before there were measures has none; the default is what it was.
+    composed = compose([f"{group}={saved[group]['name']}" for group in groups if saved.get(group)])
     OmegaConf.set_struct(composed, True)
     try:
         return to_trial(OmegaConf.merge(composed, saved))  # type: ignore[arg-type]

@@ -210,13 +210,25 @@ class EngineConfig:
 
 
 @dataclass
+class MeasureConfig:
+    """What every measure has: its name. A measure's own config extends this."""
+
+    name: str = setting("", "which measure (see core/measures)")
+
+    def check_trial(self, trial: TrialConfig) -> None:
+        """Raise ConfigError where this measure cannot work with the rest of the trial's config."""
+
+
+@dataclass
 class RuntimeConfig:
-    """Settings of the machine and the run. Nothing here changes a result."""
+    """Settings of the machine and the run. Nothing here changes what is learned (measure=quality)."""
 
     device: str = setting("auto", "auto | cpu | cuda")
     threads: int = setting(0, "CPU threads of torch in this process; 0 = leave torch's own choice")
     attention: str = setting("auto", "auto | sdpa | plain; auto: sdpa on CUDA, plain on the CPU")
     compile: bool = setting(False, "torch.compile the transformer blocks")
+    processes: int = setting(0, "processes that a sweep trains this trial with, together; 0 = as the launcher says")
+    nodes: int = setting(0, "nodes over which they are spread; 0 = as the launcher says")
     checkpoint_every: int = setting(200, "optimiser steps between checkpoints; 0 = only the last")
     keep_checkpoints: int = setting(
         1, "how many of the latest checkpoints to keep while training; none are kept of a trained trial"
@@ -230,6 +242,13 @@ class RuntimeConfig:
         check_choice("runtime.device", self.device, ("auto", "cpu", "cuda"))
         check_choice("runtime.attention", self.attention, ("auto", "sdpa", "plain"))
         check_range("runtime.threads", self.threads, 0, 4096)
+        check_range("runtime.processes", self.processes, 0, 65_536)
+        check_range("runtime.nodes", self.nodes, 0, 65_536)
+        require(
+            not self.nodes or (self.processes > 0 and self.processes % self.nodes == 0),
+            f"runtime.nodes={self.nodes} does not divide runtime.processes={self.processes}",
+            "each node runs the same number of processes, at least one",
+        )
         check_range("runtime.checkpoint_every", self.checkpoint_every, 0, 1_000_000_000)
         check_range("runtime.keep_checkpoints", self.keep_checkpoints, 1, 1000)
         check_range("runtime.log_every", self.log_every, 1, 1_000_000)
@@ -256,6 +275,7 @@ class TrialConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig, metadata={"line": "augmentation"})
     loader: LoaderConfig = field(default_factory=LoaderConfig, metadata={"line": "reading batches"})
     engine: Any = setting(None, "what runs an optimiser step (group)")
+    measure: Any = setting(None, "what the trial is run for (group)")
     evaluation: Any = setting(None, "what is measured on the trained encoder")
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig, metadata={"line": "machine and run"})
     paths: PathsConfig = field(default_factory=PathsConfig, metadata={"line": "folders"})
@@ -271,3 +291,5 @@ class TrialConfig:
             self.method.check_trial(self)
         if self.engine is not None:
             self.engine.check_trial(self)
+        if self.measure is not None:
+            self.measure.check_trial(self)

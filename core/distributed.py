@@ -85,6 +85,14 @@ def from_first_rank(value: Any) -> Any:
     return box[0]
 
 
+def from_all_ranks(value: Any) -> list[Any]:
+    """Every rank's `value` (plain Python), in rank order, on every rank."""
+    everyone: list[Any] = [value] * world_size()
+    if world_size() > 1:
+        dist.all_gather_object(everyone, value)
+    return everyone
+
+
 def tensor_from_first_rank(value: Tensor | None, like: Tensor) -> Tensor:
     """Rank 0's tensor on every rank, with the shape, dtype and device of `like`; other ranks give None."""
     received = torch.empty_like(like) if value is None else value.to(like, copy=True)

@@ -14,15 +14,32 @@ from core.compose import trial_to_dict
 from core.config import TrialConfig
 from core.data.build import data_key
 from core.io import canonical_hash
+from core.measures.base import MEASURES
 
 RESULT_FIELDS = ("augment", "pairing", "method", "model", "optim", "train", "seed")
 
 
 def result_config(config: TrialConfig) -> dict[str, Any]:
-    """The part of a trial's config that changes its result: never engine, runtime, paths or evaluation."""
+    """The part of a trial's config that changes its result: never paths or evaluation.
+
+    Engine, runtime and the rest of the loader only where the trial's measure says so (how fast, not what is learned).
+    """
     plain = trial_to_dict(config)
     chosen = {name: plain[name] for name in RESULT_FIELDS}
-    return {**chosen, "data": data_key(config.data), "loader.backend": config.loader.backend}
+    chosen |= {"data": data_key(config.data), "loader.backend": config.loader.backend}
+    return chosen | {key: _at(plain, key) for key in identity_keys(config)}
+
+
+def identity_keys(config: TrialConfig) -> tuple[str, ...]:
+    """Dotted keys that the trial's measure adds to what makes a trial that trial."""
+    if config.measure is None:
+        return ()
+    keys: tuple[str, ...] = MEASURES.get(config.measure.name).build.identity
+    return keys
+
+
+def _at(plain: dict[str, Any], key: str) -> Any:
+    return functools.reduce(lambda node, name: node[name], key.split("."), plain)
 
 
 def trial_ids(config: TrialConfig, seeds: Iterable[int]) -> list[str]:

@@ -113,12 +113,19 @@ def read_telemetry(path: Path) -> list[dict[str, Any]]:
 def throughput(meter: Meter, flops_per_image: float, peak: float, world_size: int) -> dict[str, float]:
     """images_per_second, data_wait_seconds and MFU of a meter (forward + backward = 3 x forward)."""
     rate = meter.images / meter.seconds if meter.seconds > 0 else 0.0
-    used = rate * flops_per_image * FORWARD_AND_BACKWARD / 1e12
     return {
         "images_per_second": rate,
         "data_wait_seconds": meter.data_wait_seconds,
-        "mfu": used / (peak * world_size) if peak > 0 else float("nan"),
+        "mfu": model_flops_utilisation(rate, flops_per_image, peak * world_size),
     }
+
+
+def model_flops_utilisation(rate: float, flops_per_image: float, peak: float) -> float:
+    """MFU: share in [0, 1] of `peak` (TFLOP/s of all devices) that training at `rate` images per second needs.
+
+    flops_per_image: of the forward pass (forward + backward = 3 x forward). NaN where the peak is not known.
+    """
+    return rate * flops_per_image * FORWARD_AND_BACKWARD / 1e12 / peak if peak > 0 else float("nan")
 
 
 def write_cost(folder: Path, values: dict[str, Any]) -> None:

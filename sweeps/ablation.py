@@ -14,7 +14,11 @@ from yaml import YAMLError
 from core.errors import ConfigError, did_you_mean, require
 
 ABLATIONS = Path(__file__).resolve().parents[1] / "ablations"
-DRAWS = ("curve", "heatmap", "strip", "fractions", "training", "calibration", "profiles")
+# Figures, by the measure of the trials that they show.
+DRAWS = {
+    "quality": ("curve", "heatmap", "strip", "fractions", "training", "calibration", "profiles"),
+    "throughput": ("throughput", "scaling"),
+}
 EVALUATIONS_SHOWN = ("probe", "head")
 KEYS = ("title", "question", "base", "axes", "baselines", "seeds", "draw", "claims", "presets")
 BASELINE_KEYS = ("base", "over", "evaluation")
@@ -38,7 +42,8 @@ class Baseline:
 class Ablation:
     """An ablation file, with one of its presets put on.
 
-    base: overrides of every cell and baseline. axes: key -> values; a cell for each combination.
+    base: overrides of every cell and baseline. axes: key -> values; a cell for each combination. named: of an axis
+    whose values are names for several overrides at once, axis -> name -> overrides.
     """
 
     name: str
@@ -46,6 +51,7 @@ class Ablation:
     question: str
     base: tuple[str, ...]
     axes: Mapping[str, tuple[Any, ...]]
+    named: Mapping[str, Mapping[Any, tuple[str, ...]]]
     baselines: tuple[Baseline, ...]
     seeds: tuple[int, ...]
     draw: tuple[str, ...]
@@ -110,7 +116,8 @@ def _load(path: Path) -> dict[str, Any]:
 def _ablation(path: Path, plain: dict[str, Any]) -> Ablation:
     for key in ("title", "question", "seeds"):
         require(key in plain, f"{path}: {key} is missing", "every ablation has a title, a question and seeds")
-    axes = _axes(path, "axes", plain.get("axes", {}))
+    points = _mapping(path, "axes", plain.get("axes", {}))
+    axes = _axes(path, "axes", {key: list(v) if isinstance(v, dict) else v for key, v in points.items()})
     baselines = _mapping(path, "baselines", plain.get("baselines", {}))
     require(bool(axes or baselines), f"{path}: neither axes nor baselines", "give at least one axis or baseline")
     return Ablation(
@@ -119,6 +126,7 @@ def _ablation(path: Path, plain: dict[str, Any]) -> Ablation:
         question=str(plain["question"]),
         base=_overrides(path, "base", plain["base"]),
         axes=axes,
+        named={key: _named(path, f"axes.{key}", v) for key, v in points.items() if isinstance(v, dict)},
         baselines=tuple(_baseline(path, str(row), settings) for row, settings in baselines.items()),
         seeds=check_seeds(f"{path}: seeds", plain["seeds"]),
         draw=_draws(path, plain.get("draw", [])),
@@ -147,6 +155,10 @@ def _axes(path: Path, where: str, plain: Any) -> dict[str, tuple[Any, ...]]:
     return axes
 
 
+def _named(path: Path, where: str, names: dict[Any, Any]) -> dict[Any, tuple[str, ...]]:
+    return {name: _overrides(path, f"{where}.{name}", _list(path, f"{where}.{name}", o)) for name, o in names.items()}
+
+
 def check_seeds(where: str, seeds: Any) -> tuple[int, ...]:
     """`seeds` as a tuple. Raises ConfigError unless it is a list of at least one, distinct, of whole numbers >= 0."""
     whole = isinstance(seeds, list | tuple) and all(type(s) is int and s >= 0 for s in seeds)
@@ -157,10 +169,10 @@ def check_seeds(where: str, seeds: Any) -> tuple[int, ...]:
 
 
 def _draws(path: Path, plain: Any) -> tuple[str, ...]:
-    draws = tuple(str(d) for d in _list(path, "draw", plain))
+    draws, known = tuple(str(d) for d in _list(path, "draw", plain)), [d for names in DRAWS.values() for d in names]
     for draw in draws:
-        if draw not in DRAWS:
-            raise ConfigError(f"{path}: draw has no {draw!r}", did_you_mean(draw, DRAWS))
+        if draw not in known:
+            raise ConfigError(f"{path}: draw has no {draw!r}", did_you_mean(draw, known))
     _check_distinct(f"{path}: draw", draws)
     return draws
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from core.errors import DataError, UserError, did_you_mean
 from core.io import read_json
+from core.measures.base import QUALITY
 from sweeps.folders import sweep_folder
 from sweeps.plan import PLAN, SCHEMA
 
@@ -53,12 +54,16 @@ class DeclaredCell:
 
 @dataclass(frozen=True)
 class DeclaredPlan:
-    """One ablation as it was declared. axes: dotted key -> values. draw: names of figures."""
+    """One ablation as it was declared.
+
+    measure: what its trials are run for. axes: dotted key -> values. draw: names of figures.
+    """
 
     ablation: str
     title: str
     question: str
     preset: str
+    measure: str
     axes: Mapping[str, tuple[Any, ...]]
     draw: tuple[str, ...]
     claims: tuple[str, ...]
@@ -124,6 +129,7 @@ def _plan(plan: Mapping[str, Any]) -> DeclaredPlan:
         title=plan["title"],
         question=plan["question"],
         preset=plan.get("preset") or "",
+        measure=plan.get("measure", QUALITY),
         axes={key: tuple(values) for key, values in plan["axes"].items()},
         draw=tuple(plan["draw"]),
         claims=tuple(plan.get("claims", ())),

@@ -13,6 +13,7 @@ from core.data.build import data_key
 from core.data.store import open_store
 from core.errors import DataError
 from core.io import read_json
+from core.measures.base import MEASURES
 from sweeps.folders import trial_folder
 from sweeps.status import read_status
 
@@ -41,21 +42,26 @@ class _Measured:
 
 def estimate(root: Path, missing: Mapping[str, TrialConfig], finished: Mapping[str, TrialConfig]) -> Estimate:
     """Estimate what `missing` trials cost from the costs of `finished` ones (each id -> config)."""
-    sizes = {key: _train_images(root / "data" / key) for key in {data_key(c.data) for c in missing.values()}}
-    images = {trial: sizes[data_key(config.data)] * config.train.epochs for trial, config in missing.items()}
+    sizes = {key: _training_split(root / "data" / key) for key in {data_key(c.data) for c in missing.values()}}
+    images = {
+        trial: MEASURES.build(config.measure).images(config, *sizes[data_key(config.data)])
+        for trial, config in missing.items()
+    }
     measured = [m for trial, config in finished.items() if (m := _measure(trial_folder(root, trial), config))]
     seconds = [_seconds(config, images[trial], measured) for trial, config in missing.items()]
     return Estimate(sum(images.values()), sum(seconds), len(measured))
 
 
-def _train_images(folder: Path) -> float:
+def _training_split(folder: Path) -> tuple[float, float]:
+    """Its images and studies."""
     if not folder.is_dir():
-        return math.nan
+        return math.nan, math.nan
     try:
-        return float(open_store(folder).splits["train"].n_images)
+        table = open_store(folder).splits["train"]
     except DataError:
         # half built: the sweep builds the rest
-        return math.nan
+        return math.nan, math.nan
+    return float(table.n_images), float(table.n_studies)
 
 
 def _measure(folder: Path, config: TrialConfig) -> _Measured | None:

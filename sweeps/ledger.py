@@ -19,7 +19,7 @@ from sweeps.trial import is_done
 
 # a shared folder answers each question late, and many at once as fast as one
 THREADS, CHUNK = 8, 100
-STATES = ("done", "running", "preempted", "interrupted", "failed", "pending")
+STATES = ("done", "running", "preempted", "interrupted", "failed", "skipped", "pending")
 
 
 class Place(Protocol):
@@ -58,7 +58,8 @@ def read_ledger(root: Path, trials: Mapping[str, str], places: Mapping[str, Plac
 
     done: its result is there and whole. A result that was cut short is a hole, whatever status.json says.
     running: a live process has it. preempted: it began, stopped, and a scheduler will run it again (places: trial ->
-    where). interrupted: it began, and nobody will go on with it unless it is run again. pending: it never began.
+    where). interrupted: it began, and nobody will go on with it unless it is run again. skipped: the launcher that it
+    was last asked of cannot run it. pending: it never began.
     """
     known = places or {}
 
@@ -93,6 +94,8 @@ def _line(trial: str, evaluation: str, folder: Path, place: Place | None) -> Lin
         )
     if status.state == "failed":
         return Line(trial, "failed", f"{status.error} (log: {folder / LOG})", status.updated)
+    if status.state == "skipped":
+        return Line(trial, "skipped", status.error)
     return Line(trial, "interrupted", _joined(_progress(status), there))
 
 

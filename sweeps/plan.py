@@ -15,7 +15,8 @@ from core.config import TrialConfig
 from core.errors import ConfigError, require
 from core.identity import evaluation_key, trial_ids
 from core.io import write_json
-from sweeps.ablation import ABLATIONS, Ablation, check_seeds, names_of, read
+from core.measures.base import MEASURES
+from sweeps.ablation import ABLATIONS, DRAWS, Ablation, check_seeds, names_of, read
 from sweeps.claim import ClaimError, check_claim
 from sweeps.folders import sweep_folder
 
@@ -50,12 +51,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """An ablation, resolved. overrides: the user's, for all its trials. evaluation_key: of all its trials."""
+    """An ablation, resolved. overrides: the user's, for all its trials. measure, evaluation_key: of all its trials."""
 
     ablation: Ablation
     preset: str
     overrides: tuple[str, ...]
     seeds: tuple[int, ...]
+    measure: str
     evaluation_key: str
     cells: tuple[Cell, ...]
 
@@ -71,14 +73,18 @@ class Plan:
             "title": self.ablation.title,
             "question": self.ablation.question,
             "preset": self.preset,
+            "measure": self.measure,
             "axes": {key: list(values) for key, values in self.ablation.axes.items()},
             "draw": list(self.ablation.draw),
             "claims": list(self.ablation.claims),
             "seeds": list(self.seeds),
             "evaluation_key": self.evaluation_key,
-            "overrides": [o for o in self.overrides if key_of(o).split(".")[0] not in MACHINE_KEYS],
+            "overrides": [o for o in self.overrides if self._changes_results(key_of(o))],
             "cells": [_plain_cell(cell) for cell in self.cells],
         }
+
+    def _changes_results(self, key: str) -> bool:
+        return key.split(".")[0] not in MACHINE_KEYS or key in MEASURES.get(self.measure).build.identity
 
 
 def _plain_cell(cell: Cell) -> dict[str, Any]:
@@ -118,7 +124,8 @@ def make_plan(name: str, overrides: Sequence[str], preset: str, folder: Path = A
     cells = tuple(_resolve(ablation, row, base, seeds) for row in _rows(ablation))
     _check_distinct(ablation, cells)
     _check_claims(ablation, cells)
-    return Plan(ablation, preset, mine, seeds, _evaluation_key(ablation, cells), cells)
+    measure = _measure(ablation, cells)
+    return Plan(ablation, preset, mine, seeds, measure, _evaluation_key(ablation, cells), cells)
 
 
 def trial_overrides(overrides: Iterable[str]) -> tuple[str, ...]:
@@ -159,7 +166,7 @@ def plans_for(chosen: Any, overrides: Sequence[str], folder: Path = ABLATIONS) -
 
 def _rows(ablation: Ablation) -> Iterator[_Row]:
     for values in _combinations(ablation.axes) if ablation.axes else ():
-        yield _Row("", "cell", "probe", _overrides(values), values, {})
+        yield _Row("", "cell", "probe", _overrides(values, ablation.named), values, {})
     for baseline in ablation.baselines:
         yield _Row(baseline.name, "baseline", baseline.evaluation, baseline.base, {}, baseline.over)
 
@@ -169,14 +176,16 @@ def _combinations(axes: Mapping[str, tuple[Any, ...]]) -> Iterator[dict[str, Any
         yield dict(zip(axes, point, strict=True))
 
 
-def _overrides(values: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(override_text(key, value) for key, value in values.items())
+def _overrides(values: Mapping[str, Any], named: Mapping[str, Mapping[Any, tuple[str, ...]]]) -> tuple[str, ...]:
+    """What a point of the axes sets. named: the overrides that a value of such an axis stands for."""
+    each = [named[k][v] if k in named else (override_text(k, v),) for k, v in values.items()]
+    return tuple(override for overrides in each for override in overrides)
 
 
 def _resolve(ablation: Ablation, row: _Row, base: tuple[str, ...], seeds: tuple[int, ...]) -> Cell:
     trials = []
     for values in _combinations(row.over):
-        config = _trial(ablation, row, [*base, *row.base, *_overrides(values)])
+        config = _trial(ablation, row, [*base, *row.base, *_overrides(values, {})])
         ids = trial_ids(config, seeds)
         trials += [PlannedTrial(i, replace(config, seed=s), values) for i, s in zip(ids, seeds, strict=True)]
     method = str(trials[0].config.method.name)
@@ -188,7 +197,7 @@ def _trial(ablation: Ablation, row: _Row, overrides: list[str]) -> TrialConfig:
     try:
         return to_trial(compose(overrides))
     except ConfigError as error:
-        cell = row.name or " ".join(_overrides(row.values))
+        cell = row.name or " ".join(override_text(key, value) for key, value in row.values.items())
         raise ConfigError(f"ablation {ablation.name}, {row.role} {cell}: {error.what}", error.hint) from error
 
 
@@ -207,6 +216,18 @@ def _check_claims(ablation: Ablation, cells: Sequence[Cell]) -> None:
             check_claim(claim, cells)
         except ClaimError as error:
             raise ClaimError(f"ablation {ablation.name}, claims: {error.what}", error.hint) from error
+
+
+def _measure(ablation: Ablation, cells: Sequence[Cell]) -> str:
+    """The one measure of all cells: their rows stand in one table, and their figures show it."""
+    measures = sorted({trial.config.measure.name for cell in cells for trial in cell.trials})
+    what = f"ablation {ablation.name}: its cells have measures {' and '.join(measures)}"
+    require(len(measures) == 1, what, "set measure for all of them, in base")
+    for draw in ablation.draw:
+        if draw not in DRAWS.get(measures[0], ()):
+            what = f"ablation {ablation.name}: draw={draw} does not show measure={measures[0]}"
+            raise ConfigError(what, f"possible: {', '.join(DRAWS.get(measures[0], ()))}")
+    return measures[0]
 
 
 def _evaluation_key(ablation: Ablation, cells: Sequence[Cell]) -> str:

@@ -21,8 +21,8 @@ from sweeps.launchers.base import LAUNCHERS, Launcher, Order, Submission
 from sweeps.lease import hold
 from sweeps.ledger import Line, read_ledger
 from sweeps.plan import Plan, write_plan
-from sweeps.show import show_plans
-from sweeps.trial import Compute, compute
+from sweeps.show import show_plans, show_skipped
+from sweeps.trial import Compute, compute, skip
 from sweeps.watch import follow
 
 POLL_SECONDS = 0.5
@@ -59,7 +59,16 @@ def preview(plans: Sequence[Plan], root: Path, launcher: Any) -> str:
     missing = {trial: config for trial, config in trials.items() if trial not in done}
     text = show_plans(plans, lines, estimate(root, missing, done))
     built: Launcher = LAUNCHERS.build(launcher)
-    return f"{text}\n{built.plan(missing)}" if missing else text
+    refused = refusals(built, missing)
+    possible = {trial: config for trial, config in missing.items() if trial not in refused}
+    told = [show_skipped(refused)] if refused else []
+    return "\n".join([text, *([built.plan(possible)] if possible else []), *told])
+
+
+def refusals(launcher: Launcher, trials: Mapping[str, TrialConfig]) -> dict[str, str]:
+    """Why, of each trial that the launcher cannot run."""
+    reasons = {trial: launcher.refuse(config) for trial, config in trials.items()}
+    return {trial: reason for trial, reason in reasons.items() if reason}
 
 
 def _keys(plans: Sequence[Plan]) -> dict[str, str]:
@@ -75,18 +84,24 @@ def _keys(plans: Sequence[Plan]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Started:
-    """Plans whose missing trials were handed to a launcher. submission: None where nothing is under way."""
+    """Plans whose missing trials were handed to a launcher.
+
+    submission: None where nothing is under way. refused: trial -> why the launcher cannot run it.
+    """
 
     launcher: Launcher
     order: Order
     submission: Submission | None
     keys: Mapping[str, str]
     done_before: int
+    refused: Mapping[str, str]
 
     def describe(self) -> str:
         """What was started, for the user."""
         queued = len(self.order.under_way)
         lines = [f"{queued} trials are under way already"] if queued else []
+        if self.refused:
+            lines.append(show_skipped(self.refused))
         if self.submission and self.order.trials:
             lines.append(f"{len(self.order.trials)} of {len(self.keys)} trials to run: {self.submission.describe()}")
         return "\n".join(lines)
@@ -131,14 +146,18 @@ def start_plans(plans: Sequence[Plan], root: Path, launcher: Any, compute: Compu
     with one_at_a_time(root):
         missing = [line.trial for line in read_ledger(root, keys) if line.state != "done"]
         under_way = built.under_way(root) & set(missing) if missing else set[str]()
-        wanted = {trial: trials[trial] for trial in missing if trial not in under_way}
+        left = {trial: trials[trial] for trial in missing if trial not in under_way}
+        refused = refusals(built, left)
+        for trial, reason in refused.items():
+            skip(root, trial, reason)
+        wanted = {trial: config for trial, config in left.items() if trial not in refused}
         folder = runs_folder(root) / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
         names = tuple(plan.ablation.name for plan in plans)
         order = Order(wanted, names, root, folder, compute, frozenset(under_way))
         if wanted and not built.detached:
             build_data(list(wanted.values()), root)
         submission = built.submit(order) if wanted else built.rejoin(order)
-    return Started(built, order, submission, keys, len(trials) - len(missing))
+    return Started(built, order, submission, keys, len(trials) - len(missing), refused)
 
 
 @contextlib.contextmanager

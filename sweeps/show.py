@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -56,6 +57,12 @@ def show_estimate(cost: Estimate, missing: int) -> str:
     return (
         f"{missing} to run; images x epochs: {images}; about {time} of one process, by {cost.measured} finished trials"
     )
+
+
+def show_skipped(refused: Mapping[str, str]) -> str:
+    """A line for each reason why trials are skipped."""
+    counts = Counter(refused.values())
+    return "\n".join(f"{n} trials skipped: {reason}" for reason, n in counts.items())
 
 
 def show_outcome(lines: Sequence[Line], done_before: int) -> str:

@@ -15,10 +15,11 @@ WRITE_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Status:
-    """state: running | stopped | done | failed. stage: data | train | evaluate. step and total_steps: of training.
+    """state: running | stopped | done | failed | skipped. stage: data | train | evaluate.
 
+    step and total_steps: of training.
     began (the stage) and updated: Unix time, s. seconds: of the whole attempt so far. error: why it
-    failed or was stopped, one line, else "".
+    failed, was stopped or skipped, one line, else "".
     """
 
     state: str
@@ -68,7 +69,7 @@ class Reporter:
             self._write(replace(self._now, step=step, total_steps=total_steps))
 
     def end(self, state: str, error: str = "") -> None:
-        """The attempt is over: done | failed | stopped."""
+        """The attempt is over: done | failed | stopped | skipped."""
         self._write(replace(self._now, state=state, error=error))
 
     def _write(self, status: Status) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core.config import TrialConfig
-from core.errors import DataError, Interrupted, UserError
+from core.errors import BusyError, DataError, Interrupted, UserError
 from core.identity import evaluation_key, trial_id
 from core.io import write_text
+from core.measures.base import MEASURES, Watch
 from core.seal import sealed
 from sweeps.folders import trial_folder
 from sweeps.interrupt import Warned
@@ -40,7 +41,7 @@ class Report:
         self._reporter.step(step, total_steps)
 
 
-Compute = Callable[[TrialConfig, Path, Report], None]
+Compute = Callable[[TrialConfig, Path, Watch], None]
 
 
 def is_done(folder: Path, evaluation: str) -> bool:
@@ -57,23 +58,23 @@ def is_done(folder: Path, evaluation: str) -> bool:
     return True
 
 
-def compute(config: TrialConfig, root: Path, report: Report) -> None:
-    """Train and evaluate one trial. Raises whatever goes wrong."""
+def compute(config: TrialConfig, root: Path, report: Watch) -> None:
+    """Do what a trial is run for (config.measure), as its first process. Raises whatever goes wrong."""
     from core.data.build import prepare
-    from core.evaluation.evaluate import evaluate
-    from core.results import write_result
-    from core.trainer import load_method, pick_device, train
 
-    folder = trial_folder(root, trial_id(config))
     report.stage("data")
     store = prepare(config.data, root)
-    report.stage("train")
-    with report.training():
-        train(config, store, folder, report.step, report.warned)
-    report.stage("evaluate")
-    device = pick_device(config.runtime.device)
-    method = load_method(config, store, folder, device)
-    write_result(folder, config, store, evaluate(config, store, method, device))
+    MEASURES.build(config.measure).lead(config, store, trial_folder(root, trial_id(config)), report)
+
+
+def assist(config: TrialConfig, root: Path, warned: Warned) -> None:
+    """Be another of a trial's processes. Raises Interrupted, at the same step as the first, whatever goes wrong."""
+    from core.data.build import prepare
+
+    store = prepare(config.data, root)
+    with warned.training():
+        MEASURES.build(config.measure).follow(config, store, trial_folder(root, trial_id(config)), warned)
+    warned.check()
 
 
 def run_trial(
@@ -103,6 +104,13 @@ def run_trial(
         reporter.end("done")
         (folder / ERROR).unlink(missing_ok=True)
         return True
+
+
+def skip(root: Path, trial: str, reason: str) -> None:
+    """Keep why a trial is not run, unless somebody runs it just now."""
+    folder = trial_folder(root, trial)
+    with contextlib.suppress(BusyError), hold(folder):
+        Reporter(folder).end("skipped", reason)
 
 
 def fail(folder: Path, reporter: Reporter, error: Exception) -> None:

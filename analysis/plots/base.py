@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.speed import SpeedRow
 from analysis.summary import Row, Summary
 from core.errors import ConfigError, did_you_mean
 from core.io import atomic_path
@@ -41,6 +42,7 @@ TITLES = {
     "pairing": "Pairing",
     "method.mask_ratio": "Masking ratio",
     "method.weight": "Alignment weight β",
+    "train.batch_size": "Batch",
 }
 # Formats of every figure, and the metadata that would make two files of one figure differ.
 FORMATS: dict[str, Any] = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None}}
@@ -134,13 +136,30 @@ def names() -> list[str]:
     return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in ("base", "overview"))
 
 
-def draw(name: str, summary: Summary) -> Drawn | None:
-    """The figure that the module `name` draws; None where the ablation has nothing for it."""
+def draw(name: str, summary: Any) -> Drawn | None:
+    """The figure that the module `name` draws; None where the ablation has nothing for it.
+
+    summary: a `Summary`, or a `SpeedSummary` for a figure of a throughput ablation.
+    """
     if name not in names():
         raise ConfigError(f"draw: there is no figure {name!r}", did_you_mean(name, names()))
     module = importlib.import_module(f"analysis.plots.{name}")
     drawn: Drawn | None = module.draw(summary)
     return drawn
+
+
+def draw_all(summary: Any, chosen: Sequence[str], folder: Path) -> Iterator[Drawn]:
+    """Draw and save figures; one without results is left out.
+
+    The files of a figure that an earlier report drew and this one does not are removed: they show other results.
+    """
+    for name in chosen:
+        drawn = draw(name, summary) if summary.collected.results else None
+        if drawn:
+            save(drawn, folder)
+            yield drawn
+        else:
+            remove(name, folder)
 
 
 def colour(cell: DeclaredCell) -> str:
@@ -199,6 +218,14 @@ def sample_text(summary: Summary) -> str:
     seeds = "no" if not counts else f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     n = f"n = {studies.n_studies:,} test studies of {studies.n_patients:,} patients" if studies else "no test studies"
     return f"{n}; {seeds} seed{'' if seeds == '1' else 's'} each"
+
+
+def repetitions_text(rows: Sequence[SpeedRow]) -> str:
+    """How many repetitions the rows have."""
+    counts = sorted({row.found for row in rows} - {0})
+    return " to ".join(str(n) for n in dict.fromkeys((counts[0], counts[-1]))) + (
+        " repetition" if counts[-1] == 1 else " repetitions"
+    )
 
 
 def interval_text(summary: Summary) -> str:

@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import socket
 import statistics
 import time
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
 import psutil
 import torch
-from torch.profiler import ProfilerActivity, profile
 
+from core.bench.communication import communication_seconds
 from core.bench.step import synthetic_batch
 from core.compose import trial_from_dict, trial_to_dict
 from core.config import EngineConfig, TrialConfig
 from core.engines.base import ENGINES, Engine
 from core.engines.ddp_engine import DDPEngineConfig
 from core.engines.deepspeed_engine import DeepSpeedEngineConfig, import_deepspeed
-from core.engines.processes import join
+from core.engines.processes import free_port, join, variables
 from core.errors import require
 from core.methods.base import METHODS, MethodContext, ViewBatch
 from core.trainer import pick_device, step_generator
@@ -66,9 +64,7 @@ def engines(config: TrialConfig) -> list[EngineConfig]:
 def in_processes(config: TrialConfig, processes: int, repeats: int) -> list[dict[str, Any]]:
     """The rows, measured by rank 0 of a group of fresh processes."""
     context = multiprocessing.get_context("spawn")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     results: Any = context.SimpleQueue()
     saved = [{**trial_to_dict(config), "engine": asdict(engine)} for engine in engines(config)]
     started = [
@@ -87,9 +83,7 @@ def in_processes(config: TrialConfig, processes: int, repeats: int) -> list[dict
 
 def measure(rank: int, processes: int, port: int, saved: list[dict[str, Any]], repeats: int, results: Any) -> None:
     """Be one rank: a step of each engine in turn, so that what else runs on the machine slows all alike."""
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
-    # Without the last, torch's profiler announces itself on stderr.
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "KINETO_LOG_LEVEL": "99"}
+    os.environ |= variables(rank, processes, port)
     configs = [trial_from_dict(trial) for trial in saved]
     torch.set_num_threads(configs[0].runtime.threads or max(1, (os.cpu_count() or 1) // processes))
     join(pick_device(configs[0].runtime.device))
@@ -136,7 +130,7 @@ class Contestant:
             "engine": "ddp" if self.stage is None else f"deepspeed ZeRO {self.stage}",
             "processes": self.engine.world_size,
             "seconds_per_step": statistics.median(self.seconds),
-            "communication_seconds": communication_seconds(self.timed_step, self.engine.device),
+            "communication_seconds": communication_seconds(self.timed_step, self.engine.device, PROFILED_STEPS),
             "memory_bytes": self.memory,
         }
 
@@ -146,24 +140,6 @@ def share_of_batch(config: TrialConfig, engine: Engine) -> ViewBatch:
     studies = config.train.batch_size
     mine = synthetic_batch(studies // engine.world_size, config.data.size, 1, engine.device)
     return replace(mine, slots=2 * studies, images_per_study=(2,) * studies, pairs_per_study=(1,) * studies)
-
-
-def communication_seconds(step: Callable[[], object], device: torch.device) -> float:
-    """Seconds a step that collectives took, by torch's profiler: gloo's own spans, or NCCL's kernels."""
-    cuda = device.type == "cuda"
-    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
-    with profile(activities=activities, acc_events=True) as profiler:
-        for _ in range(PROFILED_STEPS):
-            step()
-        if cuda:
-            torch.cuda.synchronize()
-    micro = 0.0
-    for event in profiler.key_averages():
-        if cuda and event.key.startswith("nccl"):
-            micro += event.self_device_time_total
-        elif event.key.startswith("gloo:"):
-            micro += event.cpu_time_total
-    return micro / 1e6 / PROFILED_STEPS
 
 
 def held(device: torch.device) -> int:

@@ -21,7 +21,7 @@ from core.methods.base import METHODS, MethodContext, ViewBatch
 from core.methods.mvmae import MVMAE
 from core.models.compiled import compile_blocks
 from core.models.vit import gather_tokens, normalise, patchify
-from core.telemetry import FORWARD_AND_BACKWARD, peak_memory, peak_tflops
+from core.telemetry import model_flops_utilisation, peak_memory, peak_tflops
 from core.trainer import pick_device, step_generator
 
 
@@ -111,11 +111,10 @@ def bench_step(config: TrialConfig, repeats: int = 10) -> list[dict[str, Any]]:
 
     def row(name: str, seconds: float) -> dict[str, Any]:
         rate = len(batch.images) / seconds
-        mfu = rate * flops * FORWARD_AND_BACKWARD / 1e12 / peak
         return {
             "name": name,
             "images_per_second": rate,
-            "mfu": mfu,
+            "mfu": model_flops_utilisation(rate, flops, peak),
             "ms_per_step": seconds * 1e3,
             "data_wait_seconds": 0.0,
             "peak_memory_bytes": peak_memory(device),

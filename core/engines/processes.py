@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import torch
 from torch import distributed as dist
@@ -21,6 +22,25 @@ def rank() -> int:
 def local_world_size() -> int:
     """Processes on this node; all of them where LOCAL_WORLD_SIZE is not set."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", world_size()))
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens at now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def variables(rank: int, processes: int, port: int) -> dict[str, str]:
+    """The variables of process `rank` of several on this machine, which meet at `port`."""
+    return {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(processes),
+        "LOCAL_WORLD_SIZE": str(processes),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
 
 
 def join(device: torch.device) -> torch.device:

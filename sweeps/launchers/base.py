@@ -81,6 +81,9 @@ class Launcher(Protocol):
     def examine(self, root: Path, seconds: float) -> Findings:
         """Look whether trials could run with their output in `root`; wait for a machine at most `seconds`."""
 
+    def refuse(self, config: TrialConfig) -> str:
+        """Why this launcher cannot run a trial, for people; "" where it can. Then it is a hole, with this reason."""
+
     def plan(self, trials: Mapping[str, TrialConfig]) -> str:
         """One line for `--dry-run`: how these trials would be run."""
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,9 @@ from sweeps.launchers.base import LAUNCHERS, LOGS, LauncherConfig, Order, Overvi
 from sweeps.lease import hold
 from sweeps.processes import ProcessId, deaf_to_interrupts, die_with, environment, kill_tree
 from sweeps.queue import Queue
+from sweeps.shape import shape_of
 from sweeps.status import LOG, Reporter, read_status
+from sweeps.team import THREADS, in_shape
 from sweeps.trial import Compute
 from sweeps.worker import ATTEMPT, pull
 
@@ -73,10 +75,25 @@ class Local:
         yield look_at_folder(root)
         yield look_at_disk(root)
 
+    def refuse(self, config: TrialConfig) -> str:
+        """A trial over several nodes, or over more GPUs than there are."""
+        shape = shape_of(config)
+        if shape.nodes > 1:
+            return f"runtime.nodes={shape.nodes}, and launcher=local has this machine only (use launcher=slurm)"
+        gpus = 0 if config.runtime.device == "cpu" else self._gpus()
+        if gpus and shape.processes > gpus:
+            return f"runtime.processes={shape.processes}, and here are {gpus} GPUs"
+        return ""
+
+    def _gpus(self) -> int:
+        """How many GPUs there are for a trial that has them all."""
+        import torch
+
+        return len(self.config.gpus) or torch.cuda.device_count()
+
     def plan(self, trials: Mapping[str, TrialConfig]) -> str:
         """How many side by side."""
-        processes, threads = self._share(len(trials))
-        return f"{processes} trials side by side on this machine, {threads} CPU thread(s) each"
+        return "; then ".join(wave.describe() for wave in self._waves(trials)) + " on this machine"
 
     def under_way(self, root: Path) -> set[str]:
         """None: local trials that still run are seen by their leases, and waited for."""
@@ -84,7 +101,21 @@ class Local:
 
     def submit(self, order: Order) -> LocalRun:
         """Start the workers."""
-        return LocalRun(order, *self._share(len(order.trials)), tuple(self.config.gpus))
+        return LocalRun(order, self._waves(order.trials))
+
+    def _waves(self, trials: Mapping[str, TrialConfig]) -> list[Wave]:
+        """First the trials of one process, side by side; then the others, each with the whole machine to itself."""
+        shapes = {trial: shape_of(config) for trial, config in trials.items()}
+        large = {t: config for t, config in trials.items() if shapes[t].alone or shapes[t].processes > 1}
+        small = {t: config for t, config in trials.items() if t not in large}
+        processes, threads = self._share(len(small))
+        gpus = tuple(map(str, self.config.gpus))
+        every_gpu = (",".join(gpus),) if gpus else ()
+        waves = [
+            Wave(small, processes, threads, gpus),
+            Wave(large, 1, self.config.threads or cores(), every_gpu),
+        ]
+        return [wave for wave in waves if wave.trials]
 
     def rejoin(self, order: Order) -> None:
         """Nothing: local trials end with the process that started them."""
@@ -93,6 +124,25 @@ class Local:
         """Processes, and CPU threads of each."""
         processes = min(self.config.processes or len(self.config.gpus) or cores(), trials)
         return processes, self.config.threads or max(1, cores() // max(1, processes))
+
+
+@dataclass(frozen=True)
+class Wave:
+    """Trials that are run before the next wave begins.
+
+    beside: how many at a time. threads: CPU threads of each. gpus: what CUDA_VISIBLE_DEVICES is for each of those
+    side by side in turn; empty = what this shell has.
+    """
+
+    trials: Mapping[str, TrialConfig]
+    beside: int
+    threads: int
+    gpus: tuple[str, ...]
+
+    def describe(self) -> str:
+        """A few words for a plan."""
+        several = f"{self.beside} trials side by side" if self.beside > 1 else f"{len(self.trials)} trials in turn"
+        return f"{several}, {self.threads} CPU thread(s) each"
 
 
 @dataclass
@@ -106,16 +156,21 @@ class _Slot:
 class LocalRun:
     """The workers of one order."""
 
-    def __init__(self, order: Order, processes: int, threads: int, gpus: tuple[int, ...]) -> None:
-        self._order, self._threads, self._gpus = order, threads, gpus
-        self._queue = Queue.fill(order.folder / "queue", order.trials)
+    def __init__(self, order: Order, waves: Sequence[Wave]) -> None:
+        self._order, self._waves = order, waves
         self._started = 0
-        self._slots = [self._start(position) for position in range(processes)]
+        self._begin(0)
+
+    def _begin(self, number: int) -> None:
+        """Start the workers of a wave."""
+        self._number, self._wave = number, self._waves[number]
+        self._queue = Queue.fill(self._order.folder / f"queue-{number}", self._wave.trials)
+        self._slots = [self._start(position) for position in range(self._wave.beside)]
 
     def describe(self) -> str:
         """How many workers, with how many threads."""
         logs = self._order.folder / LOGS
-        return f"{len(self._slots)} trials side by side, {self._threads} CPU thread(s) each; logs in {logs}"
+        return f"{'; then '.join(wave.describe() for wave in self._waves)}; logs in {logs}"
 
     def active(self) -> bool:
         """Whether workers run. One that was killed costs its trial; a new worker goes on with the rest."""
@@ -125,6 +180,8 @@ class LocalRun:
             self._bury(slot)
             left = len(self._queue) > 0
             self._slots[position] = self._start(position) if left else _Slot(None, "")
+        if all(slot.job is None for slot in self._slots) and self._number + 1 < len(self._waves):
+            self._begin(self._number + 1)
         return any(slot.job is not None for slot in self._slots)
 
     def overview(self) -> Overview:
@@ -156,10 +213,9 @@ class LocalRun:
 
     def _variables(self, position: int) -> dict[str, str]:
         # read when torch and numpy are imported, so they must stand before the worker starts
-        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-        variables = dict.fromkeys(names, str(self._threads))
-        if self._gpus:
-            variables[GPUS] = str(self._gpus[position % len(self._gpus)])
+        variables = dict.fromkeys(THREADS, str(self._wave.threads))
+        if self._wave.gpus:
+            variables[GPUS] = self._wave.gpus[position % len(self._wave.gpus)]
         elif "CUDA_VISIBLE_DEVICES" in os.environ:
             variables[GPUS] = os.environ["CUDA_VISIBLE_DEVICES"]
         return variables
@@ -186,7 +242,7 @@ def work(queue: Queue, root: Path, compute: Compute, worker: str, launcher: Proc
     try:
         # submitit's own handlers would swallow the signals
         with Warned().heard() as warned:
-            pull(queue, root, worker, compute, warned)
+            pull(queue, root, worker, in_shape(compute), warned)
     except Interrupted as stopped:
         raise SystemExit(STOPPED) from stopped
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,10 +12,12 @@ from core.data.store import INDEX
 from core.errors import check_range, require
 from sweeps.doctor import Findings
 from sweeps.launchers.base import LAUNCHERS, LOGS, LauncherConfig, Order, Overview
+from sweeps.shape import shape_of
 from sweeps.slurm import scheduler
 from sweeps.slurm.doctor import examine
+from sweeps.slurm.groups import fitted, groups, refusal
 from sweeps.slurm.overview import Watch
-from sweeps.slurm.runs import Packing, jobs_of, pack, places, write_run
+from sweeps.slurm.runs import Packing, jobs_of, places, write_run
 from sweeps.slurm.submit import Jobs, test
 from sweeps.slurm.time_limit import minutes
 
@@ -45,8 +47,8 @@ class SlurmConfig(LauncherConfig):
     max_parallel: int = setting(16, "array tasks that run at once")
     trials_per_task: int = setting(1, "trials that one array task runs")
     concurrent: int = setting(1, "trials that a task runs side by side (the rest in turn)")
-    ranks: int = setting(1, "processes that train one trial together (DDP, DeepSpeed)")
-    nodes: int = setting(1, "nodes over which a trial's processes are spread")
+    ranks: int = setting(1, "processes that train a trial together (DDP, ZeRO); the trial's runtime.processes wins")
+    nodes: int = setting(1, "nodes over which these are spread; the trial's runtime.nodes wins")
     max_starts: int = setting(5, "starts without progress after which a trial is given up")
     helper_partition: str = setting("", "partition of the data and report jobs, without gres; empty = partition")
 
@@ -89,6 +91,7 @@ class Slurm:
 
     def __init__(self, config: SlurmConfig) -> None:
         self.config = config
+        self._refused: dict[tuple[int, int, int], str] = {}
 
     def check(self) -> None:
         """Raise UserError where SLURM is absent, does not answer, or would refuse these settings."""
@@ -98,9 +101,20 @@ class Slurm:
         """SLURM's programs, controller and settings, then a node by a small job."""
         yield from examine(self.config, root, seconds)
 
+    def refuse(self, config: TrialConfig) -> str:
+        """A trial whose task would be of another shape than `check` has tried, if SLURM does not take that one."""
+        like = fitted(self.config, shape_of(config, self.config.ranks, self.config.nodes))
+        if like == self.config:
+            return ""
+        key = like.ranks, like.nodes, like.concurrent
+        if key not in self._refused:
+            self._refused[key] = refusal(like)
+        return self._refused[key]
+
     def plan(self, trials: Mapping[str, TrialConfig]) -> str:
         """How the trials are packed into array tasks."""
-        return f"SLURM: {self._pack(list(trials), USUAL_ARRAY_SIZE).describe()}, {self.config.max_parallel} at once"
+        packed = "; ".join(group.pack(USUAL_ARRAY_SIZE).describe() for group in groups(self.config, trials))
+        return f"SLURM: {packed}, {self.config.max_parallel} at once"
 
     def under_way(self, root: Path) -> set[str]:
         """Trials that jobs which wait or run will still see to."""
@@ -108,45 +122,56 @@ class Slurm:
 
     def submit(self, order: Order) -> SlurmRun:
         """Submit the data job (where data is missing), the arrays and the report job. Raises UserError."""
-        packing = self._pack(list(order.trials), scheduler.max_array_size())
-        write_run(order.folder, order.trials, packing, order.ablations, asdict(self.config))
-        jobs = Jobs(self.config, order.folder)
-        keys = {data_key(config.data) for config in order.trials.values()}
-        missing = [key for key in keys if not (order.root / "data" / key / INDEX).exists()]
-        data = [jobs.data()] if missing else []
-        arrays = [jobs.array(tasks, after=data) for tasks in packing.arrays()]
-        report = [jobs.report(order.ablations, order.root, after=arrays)]
-        return SlurmRun(order, packing.describe(), data, arrays, report)
+        array_size = scheduler.max_array_size()
+        built: set[str] = set()
+        data: list[str] = []
+        packed: list[tuple[Jobs, Packing]] = []
+        for number, group in enumerate(groups(self.config, order.trials)):
+            # a run's folder holds what its tasks have in common
+            folder = order.folder.with_name(f"{order.folder.name}-{number}") if number else order.folder
+            packing, jobs = group.pack(array_size), Jobs(group.config, folder)
+            write_run(folder, group.trials, packing, order.ablations, asdict(group.config))
+            packed.append((jobs, packing))
+            keys = {data_key(config.data) for config in group.trials.values()} - built
+            data += [jobs.data()] if any(not (order.root / "data" / key / INDEX).exists() for key in keys) else []
+            built |= keys
+        arrays = [jobs.array(tasks, after=data) for jobs, packing in packed for tasks in packing.arrays()]
+        report = [packed[0][0].report(order.ablations, order.root, after=arrays)]
+        return SlurmRun(order, packed, data, arrays, report)
 
     def rejoin(self, order: Order) -> SlurmRun | None:
         """The jobs of earlier submissions."""
-        return SlurmRun(order, "", [], [], []) if order.under_way else None
-
-    def _pack(self, trials: Sequence[str], array_size: int) -> Packing:
-        config = self.config
-        return pack(trials, config.trials_per_task, config.concurrent, config.ranks, array_size)
+        return SlurmRun(order, [], [], [], []) if order.under_way else None
 
 
 class SlurmRun:
     """Jobs that were submitted (their numbers, by kind), and those of earlier runs that see to `order.under_way`."""
 
-    def __init__(self, order: Order, packing: str, data: list[str], arrays: list[str], report: list[str]) -> None:
-        self._order, self._packing = order, packing
+    def __init__(
+        self,
+        order: Order,
+        packed: list[tuple[Jobs, Packing]],
+        data: list[str],
+        arrays: list[str],
+        report: list[str],
+    ) -> None:
+        self._order, self._packed = order, packed
         self._data, self._arrays, self._report = data, arrays, report
         self._watch = Watch(order.root)
 
     def describe(self) -> str:
         """What was submitted under which numbers."""
-        first = f"data: job {self._data[0]}; " if self._data else ""
+        packing = "\n".join(packing.describe() for _, packing in self._packed)
+        first = f"data: job {', '.join(self._data)}; " if self._data else ""
+        logs = ", ".join(str(jobs.folder / LOGS) for jobs, _ in self._packed)
         return (
-            f"{self._packing}\n{first}trials: array {', '.join(self._arrays)}; report: job {self._report[0]}; "
-            f"logs in {self._order.folder / LOGS}"
+            f"{packing}\n{first}trials: array {', '.join(self._arrays)}; report: job {self._report[0]}; logs in {logs}"
         )
 
     def active(self) -> bool:
         """Whether any of the jobs waits or runs. SLURM not answering does not mean that nothing runs."""
         seen = self._watch()
-        if seen.silent or self._order.folder.name in seen.runs:
+        if seen.silent or any(jobs.folder.name in seen.runs for jobs, _ in self._packed):
             return True
         earlier = [seen.places[trial] for trial in self._order.under_way if trial in seen.places]
         return any(place.waits or place.works for place in earlier)
@@ -157,4 +182,4 @@ class SlurmRun:
 
     def cancel(self) -> None:
         """Cancel all jobs of this run."""
-        scheduler.cancel([job.id for job in jobs_of(self._order.folder)])
+        scheduler.cancel([job.id for jobs, _ in self._packed for job in jobs_of(jobs.folder)])

@@ -49,7 +49,7 @@ class Jobs:
     """Submits the jobs of one run. Each method returns the job's number."""
 
     def __init__(self, config: SlurmConfig, folder: Path) -> None:
-        self._config, self._folder = config, folder.absolute()
+        self._config, self.folder = config, folder.absolute()
 
     def script(self) -> str:
         """The script of a task, as sbatch would get it."""
@@ -59,16 +59,16 @@ class Jobs:
 
     def data(self) -> str:
         """The job that builds data sets, without GPUs."""
-        command = f"-m sweeps.slurm.task {shlex.quote(str(self._folder))} {DATA_JOB} 0"
+        command = f"-m sweeps.slurm.task {shlex.quote(str(self.folder))} {DATA_JOB} 0"
         settings = self._settings([]) | {"setup": self._setup(DATA_JOB, "0")} | self._helper()
-        return self._send(self._executor(job_name(self._folder, DATA_JOB), settings), command)
+        return self._send(self._executor(job_name(self.folder, DATA_JOB), settings), command)
 
     def array(self, tasks: range, after: Sequence[str]) -> str:
         """An array of trial tasks, which waits for the jobs in `after` to succeed."""
-        command = f"-m sweeps.slurm.task {shlex.quote(str(self._folder))} {TRIALS} {tasks[0]}"
+        command = f"-m sweeps.slurm.task {shlex.quote(str(self.folder))} {TRIALS} {tasks[0]}"
         settings = self._task_settings([f"afterok:{job}" for job in after])
         settings["setup"] = self._setup(TRIALS, f"$(({tasks[0]} + SLURM_ARRAY_TASK_ID))")
-        executor = self._executor(job_name(self._folder, tasks[0]), settings)
+        executor = self._executor(job_name(self.folder, tasks[0]), settings)
         executor.parameters["map_count"] = len(tasks)
         return self._send(executor, command)
 
@@ -77,11 +77,11 @@ class Jobs:
         words = ["report", f"ablation=[{','.join(ablations)}]", f"paths.root={root.absolute()}"]
         command = "-m viewpair " + " ".join(shlex.quote(word) for word in words)
         settings = self._settings([f"afterany:{':'.join(after)}"]) | {"setup": self._config.setup} | self._helper()
-        return self._send(self._executor(job_name(self._folder, REPORT_JOB), settings), command)
+        return self._send(self._executor(job_name(self.folder, REPORT_JOB), settings), command)
 
     def probe(self, ranks: int) -> str:
         """The job that looks around for the doctor, where tasks would run."""
-        return self._send(self._probe(ranks), f"-m sweeps.slurm.probe {shlex.quote(str(self._folder))}")
+        return self._send(self._probe(ranks), f"-m sweeps.slurm.probe {shlex.quote(str(self.folder))}")
 
     def probe_script(self, ranks: int) -> str:
         """The script of that job, as sbatch would get it."""
@@ -93,7 +93,7 @@ class Jobs:
         settings = self._task_settings([]) | {"nodes": nodes, "ntasks_per_node": ranks // nodes}
         settings |= {"time": min(settings["time"], PROBE_MINUTES), "setup": [*config.setup, *self._variables()]}
         settings["srun_args"] = ["--kill-on-bad-exit=1", f"--cpus-per-task={config.cpus}"]
-        return self._executor(job_name(self._folder, PROBE_JOB), settings)
+        return self._executor(job_name(self.folder, PROBE_JOB), settings)
 
     def _send(self, executor: Any, command: str) -> str:
         """Submit a command. Not a pickled function: what a task is to do stands in the run's folder, readable."""
@@ -104,14 +104,14 @@ class Jobs:
                 return str(executor._submit_command(f"{executor.python} -u {command}").job_id)
         except FailedJobError as error:
             said = complaint(str(error))
-            raise SchedulerError(f"sbatch says: {said}", f"nothing more was submitted; see {self._folder}") from error
+            raise SchedulerError(f"sbatch says: {said}", f"nothing more was submitted; see {self.folder}") from error
 
     def _executor(self, name: str, settings: dict[str, Any]) -> Any:
         from submitit import SlurmExecutor
 
         config = self._config
         python = f"{config.container} {shlex.quote(config.python or sys.executable)}".strip()
-        executor = SlurmExecutor(self._folder / "logs", python=python)
+        executor = SlurmExecutor(self.folder / "logs", python=python)
         executor.update_parameters(job_name=name, **settings)
         return executor
 
@@ -146,9 +146,7 @@ class Jobs:
 
     def _setup(self, what: str, task: str) -> list[str]:
         """Shell lines before srun."""
-        life = (
-            f"export VIEWPAIR_LIFE={shlex.quote(str(self._folder / LIVES))}/{what}-{task}-${{SLURM_RESTART_COUNT:-0}}"
-        )
+        life = f"export VIEWPAIR_LIFE={shlex.quote(str(self.folder / LIVES))}/{what}-{task}-${{SLURM_RESTART_COUNT:-0}}"
         requeue = f". {shlex.quote(str(CHECKOUT / 'slurm' / 'requeue.sh'))}"
         return [*self._config.setup, *self._variables(), life, requeue]
 

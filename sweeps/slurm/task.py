@@ -16,13 +16,14 @@ from core.config import TrialConfig
 from core.errors import BusyError, DataError, Interrupted, disk_full
 from core.identity import evaluation_key, trial_id
 from core.io import read_json, write_json
+from core.measures.base import Watch
 from sweeps.folders import trial_folder
 from sweeps.interrupt import STOPPED, Warned
 from sweeps.lease import owner
 from sweeps.slurm.company import GO, SKIP, Company, seat, see_own_gpus
 from sweeps.slurm.runs import LIVES, Run, read_run, worker_name
 from sweeps.status import LOG
-from sweeps.trial import Report, compute, is_done, run_trial
+from sweeps.trial import assist, compute, is_done, run_trial
 from sweeps.worker import ATTEMPT, output_to
 
 STARTS = "starts.json"
@@ -98,13 +99,9 @@ def job_id() -> str:
 
 def follow(run: Run, config: TrialConfig, warned: Warned) -> None:
     """Help rank 0 to train. Raises Interrupted, at the same step as rank 0."""
-    from core.data.build import prepare
-    from core.trainer import train
-
     root = run.folder.parents[1]
-    with output_to(trial_folder(root, trial_id(config)) / f"log-{os.environ['RANK']}.txt"), warned.training():
-        train(config, prepare(config.data, root), trial_folder(root, trial_id(config)), stop=warned)
-    warned.check()
+    with output_to(trial_folder(root, trial_id(config)) / f"log-{os.environ['RANK']}.txt"):
+        assist(config, root, warned)
 
 
 def lead(run: Run, config: TrialConfig, company: Company, turn: int, worker: str, warned: Warned) -> None:
@@ -135,7 +132,7 @@ def attempt(run: Run, config: TrialConfig, company: Company, turn: int, worker: 
     """One attempt at a trial, its output in its own log."""
     root, folder = run.folder.parents[1], trial_folder(run.folder.parents[1], trial_id(config))
 
-    def together(config: TrialConfig, root: Path, report: Report) -> None:
+    def together(config: TrialConfig, root: Path, report: Watch) -> None:
         note_start(folder, run)
         company.say(turn, GO)
         try:

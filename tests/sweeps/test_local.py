@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from core.compose import compose, to_trial
 from core.errors import UserError
 from core.workers import cores
 from sweeps.folders import trial_folder
@@ -173,14 +174,14 @@ def test_workers_that_cannot_start_end_the_sweep_with_their_log(
 
 def test_cores_are_divided_among_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sweeps.launchers.local.cores", lambda: 8)
-    seen: list[tuple[int, int, tuple[int, ...]]] = []
+    seen: list[tuple[int, int, tuple[str, ...]]] = []
     monkeypatch.setattr(
         "sweeps.launchers.local.LocalRun",
-        lambda _order, processes, threads, gpus: seen.append((processes, threads, gpus)),
+        lambda _order, waves: seen.extend((wave.beside, wave.threads, wave.gpus) for wave in waves),
     )
 
     class Waiting:
-        trials = range(6)
+        trials = dict.fromkeys(range(6), to_trial(compose([])))
 
     for config in (
         LocalConfig(),
@@ -189,7 +190,7 @@ def test_cores_are_divided_among_workers(monkeypatch: pytest.MonkeyPatch) -> Non
         LocalConfig(gpus=[0, 1]),
     ):
         Local(config).submit(Waiting())  # type: ignore[arg-type]
-    assert seen == [(6, 1, ()), (3, 2, ()), (2, 1, ()), (2, 4, (0, 1))]
+    assert seen == [(6, 1, ()), (3, 2, ()), (2, 1, ()), (2, 4, ("0", "1"))]
 
 
 def test_the_environment_of_this_process_stays_as_it_was(

@@ -26,12 +26,19 @@ def run(config: DictConfig, arguments: argparse.Namespace) -> int:
     """Train, holding the trial's lease, and print where it lies."""
     from core.compose import to_trial
     from core.data.build import prepare
+    from core.errors import require
     from core.identity import trial_id
+    from core.measures.base import QUALITY
     from core.progress import Progress
     from core.trainer import plan, train
     from sweeps.lease import hold
 
     trial = to_trial(config)
+    require(
+        trial.measure.name == QUALITY,
+        f"measure={trial.measure.name} does not train a trial to its end",
+        "measure it as a cell of an ablation, by viewpair sweep",
+    )
     store = prepare(trial.data, Path(trial.paths.root))
     folder = arguments.folder or Path(trial.paths.root) / "trials" / trial_id(trial)
     # Under torchrun only the first process speaks and owns the folder; the others follow it.

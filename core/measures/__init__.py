@@ -1,0 +1,1 @@
+"""What a trial is run for, one file each."""
