@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import sys
 import time
+import traceback
 from pathlib import Path
 
 from core import checkpoint
 from core.config import TrialConfig
-from core.errors import BusyError, DataError, Interrupted, disk_full
+from core.errors import BusyError, Interrupted, UserError, disk_full
 from core.identity import evaluation_key, trial_id
 from core.io import read_json, write_json
 from core.measures.base import Watch
@@ -22,8 +23,8 @@ from sweeps.interrupt import STOPPED, Warned
 from sweeps.lease import owner
 from sweeps.slurm.company import GO, SKIP, Company, seat, see_own_gpus
 from sweeps.slurm.runs import LIVES, Run, read_run, worker_name
-from sweeps.status import LOG
-from sweeps.trial import assist, compute, is_done, run_trial
+from sweeps.status import LOG, read_status
+from sweeps.trial import assist, compute, is_done, one_line, run_trial
 from sweeps.worker import ATTEMPT, output_to
 
 STARTS = "starts.json"
@@ -33,6 +34,10 @@ ROOM_BYTES = 8 << 20
 
 class StuckError(Exception):
     """A trial was started too often without getting any further."""
+
+
+class BrokenCompanyError(Interrupted):
+    """The processes of a trial lost each other; all of them start anew."""
 
 
 class DiskFull(Interrupted):
@@ -137,9 +142,13 @@ def attempt(run: Run, config: TrialConfig, company: Company, turn: int, worker: 
         company.say(turn, GO)
         try:
             compute(config, root, report)
-        except (OSError, DataError) as error:
+        except Exception as error:
             if disk_full(error):
                 raise DiskFull(str(error)) from error
+            if company.seat.ranks > 1 and not isinstance(error, UserError | Interrupted):
+                # most likely another process of the trial died; a start that gets no further is counted as it is
+                traceback.print_exc()
+                raise BrokenCompanyError(one_line(error)) from error
             raise
 
     wait_for_former_self(folder, worker, warned)
@@ -190,8 +199,10 @@ def note_start(folder: Path, run: Run) -> None:
     starts = saved.get("starts", 0) + 1 if same else 1
     most = int(run.launcher["max_starts"])
     if starts > most:
+        last = read_status(folder)
+        said = f"; the last one said: {last.error}" if last and last.error else ""
         raise StuckError(
-            f"given up: {most} starts got no further than {now['at']}; a time limit that is too short for one"
+            f"given up: {most} starts got no further than {now['at']}{said}; a time limit that is too short for one"
             " checkpoint, too little memory, or a node that is broken"
         )
     write_json(path, {**now, "starts": starts})
