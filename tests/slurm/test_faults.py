@@ -71,7 +71,8 @@ def test_killed_and_out_of_time(sweep: Sweep, same: Callable[[Sweep], bool]) -> 
     (pid,) = sweep.pids(sweep.trials[0])
     os.kill(pid, signal.SIGKILL)
     second = sweep.until_training(1, step=20)
-    with frozen(*sweep.pids(sweep.trials[1])) as pid:
+    (pid,) = sweep.pids(sweep.trials[1])
+    with frozen(pid):
         sweep.cluster.output("scontrol", "update", f"jobid={second}", "EndTime=now+70seconds")
         # SLURM looks at time limits twice a minute
         sweep.until(lambda: not psutil.pid_exists(pid) or pending(pid, signal.SIGUSR2), 70)
@@ -83,14 +84,16 @@ def test_killed_and_out_of_time(sweep: Sweep, same: Callable[[Sweep], bool]) -> 
 
 
 @contextlib.contextmanager
-def frozen(pid: int) -> Iterator[int]:
-    """Let a process make no step inside the block."""
-    os.kill(pid, signal.SIGSTOP)
+def frozen(*pids: int) -> Iterator[None]:
+    """Let processes make no step inside the block."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
     try:
-        yield pid
+        yield
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 def pending(pid: int, number: int) -> bool:
@@ -138,16 +141,17 @@ def test_a_node_that_is_lost_and_comes_back(sweep: Sweep, same: Callable[[Sweep]
 def test_the_controller_restarts_and_dies(sweep: Sweep, same: Callable[[Sweep], bool]) -> None:
     sweep.submit()
     sweep.until_training(0)
-    sweep.cluster.kill("slurmctld")
-    silent = sweep.call("status")
-    assert "SLURM: " in silent
-    assert "from disk alone" in silent
-    sweep.cluster.start("slurmctld")
-    sweep.until_training(1, step=20)
-    sweep.cluster.kill("slurmctld", "-9")
-    sweep.cluster.start("slurmctld")
+    sweep.until_training(1)
+    with frozen(*(pid for trial in sweep.trials for pid in sweep.pids(trial))):
+        sweep.cluster.kill("slurmctld")
+        silent = sweep.call("status")
+        assert "SLURM: " in silent
+        assert "from disk alone" in silent
+        sweep.cluster.start("slurmctld")
+        assert "2 running" in sweep.call("status")
+        sweep.cluster.kill("slurmctld", "-9")
+        sweep.cluster.start("slurmctld")
     sweep.until(lambda: release_what_is_held(sweep) or all(line.state == "done" for line in sweep.ledger()), 200)
-    sweep.until_done()
     assert same(sweep)
 
 
