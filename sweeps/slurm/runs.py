@@ -154,7 +154,8 @@ class Place:
             return f"in the queue as job {job.id} ({job.reason})"
         if self.works:
             return f"job {job.id} on {job.nodes}"
-        return "" if job.alive else f"job {job.id} ended: {job.state.lower().replace('_', ' ')}"
+        said = f"job {job.id} ended: {job.state.lower().replace('_', ' ')}"
+        return "" if job.alive else f"{said} (log: {self.run / 'logs' / f'{job.id}_0_log.out'})"
 
 
 def worker_name(job: str) -> str:
