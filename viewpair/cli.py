@@ -26,7 +26,8 @@ USER_ERROR, INTERRUPTED = 2, 130
 class Command(Protocol):
     """What a module of viewpair/commands offers.
 
-    A module may also have ACTIONS, {word: line}: what the verb can do, the first being what it does when the
+    A module may also have `checked(overrides)`: those of the command line that can be composed before it runs (the
+    others it composes itself). It may also have ACTIONS, {word: line}: what the verb can do, the first being what it does when the
     command line names none (`viewpair data check`). The word arrives as `arguments.action`.
     """
 
@@ -102,6 +103,7 @@ def configure(command: Command, overrides: list[str]) -> DictConfig:
     """The verb's composed config, its values checked."""
     from core.compose import compose, to_trial
 
+    overrides = getattr(command, "checked", list)(overrides)
     if command.PRIMARY == "sweep":
         from sweeps.config import register, with_profile
 

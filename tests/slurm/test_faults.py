@@ -266,7 +266,7 @@ def test_the_results_folder_is_full_and_freed(cluster: DevCluster, undisturbed: 
         sweep = Sweep(cluster, undisturbed[0], root)
         sweep.submit()
         first = sweep.until_training(0)
-        with (root / "ballast").open("wb") as ballast, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), (root / "ballast").open("wb", buffering=0) as ballast:
             while True:
                 ballast.write(bytes(4096))
         sweep.until(lambda: "waiting for room" in "".join(p.read_text() for p in root.glob("runs/*/logs/*_0_log.out")))

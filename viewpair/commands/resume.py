@@ -17,6 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--wait", action="store_true", help="follow trials that run elsewhere (SLURM) to their end")
 
 
+def checked(overrides: list[str]) -> list[str]:
+    """Without the launcher's settings: which launcher they are for, the sweep's own words say."""
+    return [word for word in overrides if not word.startswith("launcher.")]
+
+
 def run(config: DictConfig, arguments: argparse.Namespace) -> int:
     """Run what is missing of the ablations that `ablation=` names, or of all; exit code as of sweep."""
     from core.compose import compose
