@@ -27,8 +27,8 @@ class Command(Protocol):
     """What a module of viewpair/commands offers.
 
     A module may also have `checked(overrides)`: those of the command line that can be composed before it runs (the
-    others it composes itself). It may also have ACTIONS, {word: line}: what the verb can do, the first being what it does when the
-    command line names none (`viewpair data check`). The word arrives as `arguments.action`.
+    others it composes itself). And it may have ACTIONS, {word: line}: what the verb can do, the first being what it
+    does when the command line names none (`viewpair data check`). The word arrives as `arguments.action`.
     """
 
     LINE: str
