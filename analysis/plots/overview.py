@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from analysis.plots.base import (
@@ -28,6 +29,7 @@ def draw(methods: Summary, beside: Summary | None = None) -> Drawn:
     panels[0][0].set_title("Methods, by share of labels")
     if beside:
         draw_panel(panels[0][1], [*beside.rows, *beside.references], beside.main)
+        panels[0][1].locator_params(axis="x", nbins=5)
         panels[0][1].set_title(f"{beside.collected.plan.title}, {beside.main.title} of labels")
     footer(figure, f"{sample_text(methods)}; bars: {interval_text(methods)}; small dots: single seeds")
     right = f" Right: {beside.collected.plan.title.lower()}, small dots are single seeds." if beside else ""
@@ -42,16 +44,26 @@ def draw_methods(panel: Any, summary: Summary) -> None:
     for place, row in enumerate(rows):
         for step, column in enumerate(summary.fractions):
             _marker(panel, place, row.entries[column.key], colour(row.cell), step / max(1, len(summary.fractions) - 1))
-    top = [row.entries[column.key].estimate.mean for row in rows[:1] for column in summary.fractions]
-    for mean, column in zip(top, summary.fractions, strict=False):
-        if math.isfinite(mean):
-            panel.text(mean, -0.62, column.title, ha="center", va="bottom", fontsize=6.5)
+    top = {column.title: row.entries[column.key].estimate.mean for row in rows[:1] for column in summary.fractions}
+    low, high = panel.get_xlim()
+    for title, mean in spread({t: m for t, m in top.items() if math.isfinite(m)}, 0.11 * (high - low)).items():
+        panel.text(mean, -0.62, title, ha="center", va="bottom", fontsize=6.5)
     panel.set_yticks(range(len(rows)), [row_title(row) for row in rows])
     panel.set_ylim(len(rows) - 0.5, -1.15)
     panel.set_xlabel(AUROC)
     plain_axes(panel, "x")
+    panel.locator_params(axis="x", nbins=5)
     panel.tick_params(axis="y", length=0)
     panel.spines["left"].set_visible(False)
+
+
+def spread(wanted: Mapping[str, float], least: float) -> dict[str, float]:
+    """Places for titles, near where they are wanted, in that order, and at least `least` apart."""
+    placed: dict[str, float] = {}
+    for title, place in sorted(wanted.items(), key=lambda item: item[1]):
+        placed[title] = max([place, *(other + least for other in placed.values())])
+    moved = sum(placed[title] - wanted[title] for title in placed) / max(1, len(placed))
+    return {title: place - moved for title, place in placed.items()}
 
 
 def _marker(panel: Any, place: int, entry: Any, tone: str, fullness: float) -> None:
