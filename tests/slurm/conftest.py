@@ -103,7 +103,8 @@ class DevCluster:
         active = self.output("squeue", "--noheader", "--format=%A").split()
         if active:
             self.output("scancel", *active)
-            self.wait_until(lambda: not self.output("squeue", "--noheader"))
+            # a busy machine takes its time to see off what was cancelled
+            self.wait_until(lambda: not self.output("squeue", "--noheader"), 90)
 
 
 def devcluster(*arguments: str) -> subprocess.CompletedProcess[str]:
