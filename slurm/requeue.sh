@@ -1,20 +1,34 @@
-# Sourced by the batch script of every array task, before srun. When the step ends otherwise than well, this puts the
-# array element back into the queue; each trial goes on from its last checkpoint.
+# Sourced by the batch script of every task, before srun. When the step ends otherwise than well, this puts the job (or
+# the array's element) back into the queue; each trial goes on from its last checkpoint.
 #
-#   VIEWPAIR_LIFE   file that the task leaves once it runs Python (see sweeps/slurm/task.py)
+#   VIEWPAIR_LIVES       what the names of this task's marks begin with: a life that counted the start of a trial leaves
+#                        $VIEWPAIR_LIVES-<restart> (see note_start in sweeps/slurm/task.py)
+#   VIEWPAIR_MAX_STARTS  lives in a row without a mark after which the task is given up
 #
 # Exit codes: 0 all done. 75 stopped after a warning (preemption, time limit). 140 killed by the warning before Python
-# could hear it. Anything else: broke (kill -9, out of memory, a rank that died); tried again if Python had started,
-# since then sweeps/slurm/task.py counts the starts and gives up on a trial that gets no further.
+# could hear it. Anything else: broke (kill -9, out of memory, a rank that died). That is tried again only where a start
+# was counted in this life, since that count is what ends it: a data set that cannot be built, or an environment that
+# cannot start Python, would do no better the next time.
+
+viewpair_lives_without_mark() {
+  local life=${SLURM_RESTART_COUNT:-0} count=0
+  while [ "$life" -ge 0 ] && ! [ -e "$VIEWPAIR_LIVES-$life" ]; do
+    count=$((count + 1)) life=$((life - 1))
+  done
+  echo "$count"
+}
 
 viewpair_requeue() {
-  local code=$?
+  local code=$? unmarked
   [ "$code" -eq 0 ] && exit 0
+  unmarked=$(viewpair_lives_without_mark)
   # A cancelled job is not RUNNING any more, nor is one that SLURM requeues by itself. One that came to the end of its
   # time, because the warning was too short, can still be requeued while it ends.
   case "$(scontrol show job -o "$SLURM_JOB_ID")" in
     *" JobState=RUNNING "* | *" Reason=TimeLimit "*)
-      if [ "$code" -eq 75 ] || [ "$code" -eq 140 ] || [ -e "$VIEWPAIR_LIFE" ]; then
+      if [ "$unmarked" -ge "$VIEWPAIR_MAX_STARTS" ]; then
+        echo "viewpair: given up: warned $unmarked times before any trial began; is the time limit long enough?"
+      elif [ "$code" -eq 75 ] || [ "$code" -eq 140 ] || [ "$unmarked" -eq 0 ]; then
         echo "viewpair: the step ended with code $code; requeued"
         scontrol requeue "$SLURM_JOB_ID"
       fi ;;

@@ -62,7 +62,11 @@ class SlurmConfig(LauncherConfig):
         check_range("launcher.ranks", self.ranks, 1, 65_536)
         check_range("launcher.nodes", self.nodes, 1, 65_536)
         check_range("launcher.max_starts", self.max_starts, 1, 1000)
-        minutes(self.time)
+        require(
+            60 * minutes(self.time) > self.signal_delay,
+            f"launcher.signal_delay={self.signal_delay} s is no shorter than launcher.time={self.time}",
+            "a task would be warned of its end before it began",
+        )
         require(
             self.ranks % self.nodes == 0,
             f"launcher.ranks={self.ranks} is no multiple of launcher.nodes={self.nodes}",

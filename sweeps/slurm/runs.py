@@ -3,8 +3,9 @@
 A run's folder is written before its jobs are submitted, and a job's name leads back to it. So nothing is lost when
 the shell that submits is killed between the two, and no job number is needed to find anything.
 
-runs/<run>/run.json: tasks (trial ids), packing, launcher. tasks/<n>.json: the configs of one task. lives/: a mark
-for each time that a task came to run Python. failed/: trials that failed in this run and are not tried again in it.
+runs/<run>/run.json: tasks (trial ids), packing, launcher. tasks/<n>.json: the configs of one task. lives/: a mark for
+each life of a task that counted the start of a trial. failed/: trials that failed in this run and are not tried again
+in it.
 """
 
 from __future__ import annotations
@@ -94,6 +95,11 @@ class Run:
     ablations: tuple[str, ...]
     packing: Packing
     launcher: Mapping[str, Any]
+
+    @property
+    def root(self) -> Path:
+        """The folder of everything that is written."""
+        return self.folder.parents[1]
 
     def configs(self, task: int) -> list[TrialConfig]:
         """The trials of one task."""

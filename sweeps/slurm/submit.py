@@ -146,9 +146,10 @@ class Jobs:
 
     def _setup(self, what: str, task: str) -> list[str]:
         """Shell lines before srun."""
-        life = f"export VIEWPAIR_LIFE={shlex.quote(str(self.folder / LIVES))}/{what}-{task}-${{SLURM_RESTART_COUNT:-0}}"
+        lives = f"export VIEWPAIR_LIVES={shlex.quote(str(self.folder / LIVES))}/{what}-{task}"
+        most = f"export VIEWPAIR_MAX_STARTS={self._config.max_starts}"
         requeue = f". {shlex.quote(str(CHECKOUT / 'slurm' / 'requeue.sh'))}"
-        return [*self._config.setup, *self._variables(), life, requeue]
+        return [*self._config.setup, *self._variables(), lives, most, requeue]
 
     def _variables(self) -> list[str]:
         return [f"export {shlex.quote(pair)}" for pair in self._config.environment]

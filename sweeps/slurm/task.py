@@ -22,7 +22,7 @@ from sweeps.folders import trial_folder
 from sweeps.interrupt import STOPPED, Warned
 from sweeps.lease import owner
 from sweeps.slurm.company import GO, SKIP, Company, seat, see_own_gpus
-from sweeps.slurm.runs import LIVES, Run, read_run, worker_name
+from sweeps.slurm.runs import Run, read_run, worker_name
 from sweeps.status import LOG, read_status
 from sweeps.trial import assist, compute, is_done, one_line, run_trial
 from sweeps.worker import ATTEMPT, output_to
@@ -30,6 +30,8 @@ from sweeps.worker import ATTEMPT, output_to
 STARTS = "starts.json"
 BUSY_SECONDS = 5.0
 ROOM_BYTES = 8 << 20
+# as the command line's exit code for what a user can mend
+FAILED = 2
 
 
 class StuckError(Exception):
@@ -48,7 +50,6 @@ def main(words: list[str]) -> int:
     """Run a task's part; returns the exit code."""
     run, what, first = read_run(Path(words[0])), words[1], int(words[2])
     number = first + int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
-    mark_life(run, what, number)
     warned = Warned()
     try:
         with warned.heard():
@@ -59,25 +60,22 @@ def main(words: list[str]) -> int:
     except Interrupted as stopped:
         print(f"stopped: {stopped}", flush=True)
         return STOPPED
-    except Exception:
+    except Exception as error:
         # a warning goes to helper processes too, and what it does to them may look like an error
         if warned():
             return STOPPED
-        raise
+        if not isinstance(error, UserError):
+            raise
+        print(f"viewpair: {error}", file=sys.stderr, flush=True)
+        return FAILED
     return 0
-
-
-def mark_life(run: Run, what: str, number: int) -> None:
-    """Leave a mark that this life of the task came as far as running Python."""
-    (run.folder / LIVES / f"{what}-{number}-{os.environ.get('SLURM_RESTART_COUNT', '0')}").touch()
 
 
 def build(run: Run) -> None:
     """Build every data set of the run's trials."""
     from sweeps.run import build_data
 
-    root = run.folder.parents[1]
-    build_data([config for task in range(len(run.packing.tasks)) for config in run.configs(task)], root)
+    build_data([config for task in range(len(run.packing.tasks)) for config in run.configs(task)], run.root)
 
 
 def work(run: Run, number: int, warned: Warned) -> None:
@@ -104,9 +102,8 @@ def job_id() -> str:
 
 def follow(run: Run, config: TrialConfig, warned: Warned) -> None:
     """Help rank 0 to train. Raises Interrupted, at the same step as rank 0."""
-    root = run.folder.parents[1]
-    with output_to(trial_folder(root, trial_id(config)) / f"log-{os.environ['RANK']}.txt"):
-        assist(config, root, warned)
+    with output_to(trial_folder(run.root, trial_id(config)) / f"log-{os.environ['RANK']}.txt"):
+        assist(config, run.root, warned)
 
 
 def lead(run: Run, config: TrialConfig, company: Company, turn: int, worker: str, warned: Warned) -> None:
@@ -114,7 +111,7 @@ def lead(run: Run, config: TrialConfig, company: Company, turn: int, worker: str
 
     While the disk is full, wait. Raises Interrupted when a warning came.
     """
-    folder = trial_folder(run.folder.parents[1], trial_id(config))
+    folder = trial_folder(run.root, trial_id(config))
     try:
         while folder.name not in run.failed() and not is_done(folder, evaluation_key(config)):
             try:
@@ -135,7 +132,7 @@ def lead(run: Run, config: TrialConfig, company: Company, turn: int, worker: str
 
 def attempt(run: Run, config: TrialConfig, company: Company, turn: int, worker: str, warned: Warned) -> None:
     """One attempt at a trial, its output in its own log."""
-    root, folder = run.folder.parents[1], trial_folder(run.folder.parents[1], trial_id(config))
+    folder = trial_folder(run.root, trial_id(config))
 
     def together(config: TrialConfig, root: Path, report: Watch) -> None:
         note_start(folder, run)
@@ -154,7 +151,7 @@ def attempt(run: Run, config: TrialConfig, company: Company, turn: int, worker: 
     wait_for_former_self(folder, worker, warned)
     with output_to(folder / LOG):
         print(f"{ATTEMPT}{worker}, process {os.getpid()}", flush=True)
-        done = run_trial(config, root, worker, together, warned)
+        done = run_trial(config, run.root, worker, together, warned)
     print(f"{folder.name}: {'done' if done else 'failed'}", flush=True)
     if not done:
         run.note_failed(folder.name)
@@ -189,7 +186,10 @@ def wait_for_former_self(folder: Path, worker: str, warned: Warned) -> None:
 
 
 def note_start(folder: Path, run: Run) -> None:
-    """Count starts that found the trial where the one before did. Raises StuckError after launcher.max_starts."""
+    """Count starts that found the trial where the one before did, and mark that this life of the task has counted one.
+
+    Raises StuckError after launcher.max_starts.
+    """
     path = folder / STARTS
     saved = read_json(path) if path.exists() else {}
     steps = checkpoint.saved_steps(folder / "checkpoints")
@@ -206,6 +206,8 @@ def note_start(folder: Path, run: Run) -> None:
             " checkpoint, too little memory, or a node that is broken"
         )
     write_json(path, {**now, "starts": starts})
+    # only now may slurm/requeue.sh put a task back that breaks: the count above is what ends that
+    Path(f"{os.environ['VIEWPAIR_LIVES']}-{os.environ.get('SLURM_RESTART_COUNT', '0')}").touch()
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ def sweep(cluster: DevCluster, tmp_path: Path) -> Sweep:
     ("word", "said"),
     [
         ("launcher.partition=nope", "partitions here: gpu, main, short, urgent"),
+        ("launcher.time=2 launcher.signal_delay=120", "a task would be warned of its end before it began"),
         ("launcher.time=4h", "launcher.time=4h is no time limit of SLURM's"),
         ("launcher.account=nobodys launcher.gres=gpu:9", "SLURM refuses these launcher settings"),
         ("launcher.partitoin=main", "did you mean launcher.partition"),
@@ -110,6 +111,22 @@ def test_a_broken_environment_fails_at_once_and_is_not_requeued(sweep: Sweep) ->
     assert "failed" in printed
     assert printed.count("ended: cancelled") == 2
     assert not list(sweep.root.glob("runs/*/lives/*"))
+
+
+def test_data_that_cannot_be_built_fails_once(sweep: Sweep, tmp_path: Path) -> None:
+    """The data job runs Python and fails: the next time would be no better, so it is not put back into the queue."""
+    (tmp_path / "film.png").write_text("no picture")
+    films = tmp_path / "films.csv"
+    films.write_text("path,patient_id,study_id,view,finding\n" + "film.png,1,1,PA,Edema\n")
+    ablation = sweep.file.read_text().replace('"data.patients=24", ', "")
+    sweep.file.write_text(ablation)
+    sweep.submit("data=folder", f"data.csv={films}")
+    sweep.until(lambda: not any(job.state in ("PENDING", "RUNNING") for job in sweep.cluster.squeue().values()), 90)
+    logs = [path.read_text() for path in sweep.root.glob("runs/*/logs/*_0_log.out")]
+    assert any("viewpair: no study is in split train, validate" in text for text in logs)
+    assert not any("Traceback" in text for text in logs)
+    assert not any("requeued" in text for text in logs)
+    assert "building the data" in sweep.call("status")
 
 
 def test_arrays_are_split_and_cancelled(tmp_path: Path) -> None:
