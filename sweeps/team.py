@@ -19,7 +19,7 @@ from typing import Any
 
 from core.compose import trial_from_dict, trial_to_dict
 from core.config import TrialConfig
-from core.engines.processes import free_port, variables
+from core.engines.processes import meeting_place, variables
 from core.errors import Interrupted, UserError
 from core.measures.base import Watch
 from sweeps.interrupt import STOPPED, Warned
@@ -85,13 +85,13 @@ def run_together(config: TrialConfig, root: Path, report: Watch, compute: Comput
 @contextlib.contextmanager
 def started(config: TrialConfig, root: Path, compute: Compute, processes: int, sender: Any) -> Iterator[list[Any]]:
     """The processes, running; none is left behind."""
-    context, port = multiprocessing.get_context("spawn"), free_port()
+    context, meeting = multiprocessing.get_context("spawn"), meeting_place()
     # read when torch and numpy are imported, so they must stand before a process starts
     threads = dict.fromkeys(THREADS, str(max(1, int(os.environ.get(THREADS[0], "1")) // processes)))
     team: list[Any] = []
     try:
         for rank in range(processes):
-            told = variables(rank, processes, port) if processes > 1 else {}
+            told = variables(rank, processes, meeting.port) if processes > 1 else {}
             with environment(threads | told):
                 words = (trial_to_dict(config), root, compute, rank, sender, ProcessId.mine())
                 team.append(context.Process(target=be_one, args=words))

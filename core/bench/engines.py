@@ -23,7 +23,7 @@ from core.config import EngineConfig, TrialConfig
 from core.engines.base import ENGINES, Engine
 from core.engines.ddp_engine import DDPEngineConfig
 from core.engines.deepspeed_engine import DeepSpeedEngineConfig, import_deepspeed
-from core.engines.processes import free_port, join, variables
+from core.engines.processes import join, meeting_place, variables
 from core.errors import require
 from core.methods.base import METHODS, MethodContext, ViewBatch
 from core.trainer import pick_device, step_generator
@@ -64,11 +64,11 @@ def engines(config: TrialConfig) -> list[EngineConfig]:
 def in_processes(config: TrialConfig, processes: int, repeats: int) -> list[dict[str, Any]]:
     """The rows, measured by rank 0 of a group of fresh processes."""
     context = multiprocessing.get_context("spawn")
-    port = free_port()
+    meeting = meeting_place()
     results: Any = context.SimpleQueue()
     saved = [{**trial_to_dict(config), "engine": asdict(engine)} for engine in engines(config)]
     started = [
-        context.Process(target=measure, args=(rank, processes, port, saved, repeats, results))
+        context.Process(target=measure, args=(rank, processes, meeting.port, saved, repeats, results))
         for rank in range(processes)
     ]
     for process in started:

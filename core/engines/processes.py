@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 
 import torch
 from torch import distributed as dist
@@ -24,15 +23,16 @@ def local_world_size() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", world_size()))
 
 
-def free_port() -> int:
-    """A port of this machine that nothing listens at now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def meeting_place() -> dist.TCPStore:
+    """Where processes of this machine find each other, at its `port`; keep it for as long as they train.
+
+    The system picks the port when this listens. A free port that was only looked up could be taken when it is needed.
+    """
+    return dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
 
 
 def variables(rank: int, processes: int, port: int) -> dict[str, str]:
-    """The variables of process `rank` of several on this machine, which meet at `port`."""
+    """The variables of process `rank` of several on this machine, which meet at the port of a `meeting_place`."""
     return {
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
@@ -40,6 +40,8 @@ def variables(rank: int, processes: int, port: int) -> dict[str, str]:
         "LOCAL_WORLD_SIZE": str(processes),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
+        # as torchrun says it: the store is there already, so rank 0 does not open one of its own
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
     }
 
 

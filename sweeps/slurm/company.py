@@ -39,7 +39,8 @@ def rendezvous() -> tuple[str, int]:
     nodes = int(os.environ.get("SLURM_JOB_NUM_NODES", "1"))
     host = SlurmJobEnvironment().hostnames[0] if nodes > 1 else "127.0.0.1"
     life = f"{os.environ['SLURM_JOB_ID']}.{os.environ.get('SLURM_RESTART_COUNT', '0')}"
-    return host, random.Random(life).randrange(20_000, 55_000)
+    # below the ports that Linux gives out by itself (net.ipv4.ip_local_port_range begins at 32768)
+    return host, random.Random(life).randrange(10_000, 30_000)
 
 
 def see_own_gpus(mine: Seat, groups: int) -> None:

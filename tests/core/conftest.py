@@ -30,6 +30,11 @@ SMALL = (
     "runtime.checkpoint_every=2",
 )
 
+# Here, since it has no effect once anything has started the one fork server, as building a phantom does. Importing torch
+# in every process takes longer than what most of these tests do.
+PRELOAD = ("core.trainer", "core.engines.ddp_engine", "torch._dynamo", "pyarrow.compute", "tests.core.conftest")
+multiprocessing.get_context("forkserver").set_forkserver_preload(list(PRELOAD))
+
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StudyStore]:
@@ -51,9 +56,7 @@ def small_trial(root: Path, overrides: tuple[str, ...]) -> TrialConfig:
 
 def start(target: Callable[..., None], *arguments: object) -> BaseProcess:
     """Start `target` in a process that is forked from a fresh one: this one has threads, which no fork survives."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["core.trainer", "tests.core.conftest"])
-    process = context.Process(target=target, args=arguments)
+    process = multiprocessing.get_context("forkserver").Process(target=target, args=arguments)
     process.start()
     return process
 

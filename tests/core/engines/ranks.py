@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-import socket
+import time
 from collections.abc import Callable
+from multiprocessing.connection import wait
 from pathlib import Path
 
 from core.data.build import prepare
+from core.engines.processes import meeting_place, variables
 from core.trainer import train
 from tests.core.conftest import small_trial, start
 
+PATIENCE = 240  # seconds
 Job = tuple[Callable[..., None], tuple[object, ...]]
 
 
@@ -18,27 +21,22 @@ class StoppedError(Exception):
     """Ends a run in the middle, on every rank at the same step."""
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def as_rank(rank: int, world: int, jobs: list[tuple[int, Job]]) -> None:
-    """Run each job as one rank of a group of its own, with the variables that torchrun sets."""
+    """Run each job as one rank of a group of its own."""
     for port, (target, arguments) in jobs:
-        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world),
-                       "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}  # fmt: skip
+        os.environ |= variables(rank, world, port)
         target(*arguments)
 
 
 def on_two(*jobs: Job) -> None:
     """Run jobs, one after the other, on two ranks; both must end well."""
-    numbered = [(free_port(), job) for job in jobs]
+    meetings = [meeting_place() for _ in jobs]
+    numbered = [(meeting.port, job) for meeting, job in zip(meetings, jobs, strict=True)]
     ranks = [start(as_rank, rank, 2, numbered) for rank in (0, 1)]
-    for process in ranks:
-        process.join(timeout=240)
-    codes = [process.exitcode for process in ranks]
+    deadline = time.monotonic() + PATIENCE
+    # a rank that waits for one that broke would wait long
+    while None in (codes := [process.exitcode for process in ranks]) and not any(codes) and time.monotonic() < deadline:
+        wait([process.sentinel for process in ranks], timeout=1)
     for process in ranks:
         process.kill()
     assert codes == [0, 0]
