@@ -18,7 +18,8 @@ reproduce: $(STAMP) ## build the phantom, run every ablation, write the report (
 	$(BIN)/viewpair reproduce
 
 test: $(STAMP) ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slurm"
+	$(BIN)/python -m pytest -m slurm
 
 slurm: ## install SLURM for the tests that need a cluster (Debian, as root)
 	$(PYTHON) slurm/devcluster install --accounting dbd

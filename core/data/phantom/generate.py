@@ -123,13 +123,13 @@ def complete_patient(config: PhantomConfig, folder: Path, number: int) -> None:
     The patient's folder below files/ comes last and means that all is there.
     """
     name = patient_folder(subject_id(config.seed, number))
-    partial_folder = folder / PARTIAL / f"{os.getpid()}-{number}"
-    shutil.rmtree(partial_folder, ignore_errors=True)
-    rows = render_patient(config, number, partial_folder / "files", partial_folder / "masks")
-    (partial_folder / "masks" / "rows.json").write_text(json.dumps(rows))
-    for kind in ("masks", "files"):
+    parts = {kind: folder / PARTIAL / f"{kind}-{os.getpid()}-{number}" for kind in ("masks", "files")}
+    for part in parts.values():
+        shutil.rmtree(part, ignore_errors=True)
+    rows = render_patient(config, number, parts["files"], parts["masks"])
+    (parts["masks"] / "rows.json").write_text(json.dumps(rows))
+    for kind, part in parts.items():
         place = folder / kind / name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(place, ignore_errors=True)
-        (partial_folder / kind).rename(place)
-    partial_folder.rmdir()
+        part.rename(place)
