@@ -57,7 +57,7 @@ class Interrupted(Exception):  # noqa: N818 (no error)
 def nearest(word: str, options: Iterable[str], n: int = 3) -> list[str]:
     """The `n` options that look most like `word`, best first (empty when nothing is close)."""
     pool = sorted(set(options))
-    close = difflib.get_close_matches(word, pool, n=n, cutoff=0.5)
+    close = difflib.get_close_matches(word, pool, n=n, cutoff=0.65)
     return close or [o for o in pool if word and (word in o or o in word)][:n]
 
 

@@ -139,7 +139,7 @@ def test_on_a_terminal_a_local_sweep_shows_the_live_table(plan: Plan, ablations:
     one, two, *_ = plan.trials()
     env = {**os.environ, "PYTHONPATH": str(CHECKOUT), RULES: json.dumps({one: "fail", two: "slow3"})}
     mine, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 300, 0, 0))
     process = subprocess.Popen(
         [sys.executable, "-c", SWEEP, str(tmp_path / "out"), str(ablations)], stderr=theirs, env=env | {"TERM": "xterm"}
     )

@@ -34,7 +34,7 @@ def started(plan: Plan, root: Path, detached: bool) -> Started:
     write_plan(root, plan)
     order = Order(plan.trials(), ("small",), root, root / "runs" / "one", compute)
     keys = dict.fromkeys(plan.trials(), plan.evaluation_key)
-    return Started(SimpleNamespace(detached=detached), order, Watched(), keys, 0)  # type: ignore[arg-type]
+    return Started(SimpleNamespace(detached=detached), order, Watched(), keys, 0, {})  # type: ignore[arg-type]
 
 
 def test_ctrl_c_ends_the_watching_and_not_the_jobs(
