@@ -54,7 +54,7 @@ def viewpair(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]
         env=environment,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=600,
     )
 
 
@@ -100,6 +100,7 @@ def test_commands_for_a_cluster_or_a_data_set_compose(words: list[str], tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_all_other_commands_run_in_the_order_of_the_readme(tmp_path: Path) -> None:
     write_films(tmp_path)
     for words in [w for w in commands() if not needs_a_cluster_or_a_data_set(w)]:
