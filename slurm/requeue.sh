@@ -5,10 +5,10 @@
 #                        $VIEWPAIR_LIVES-<restart> (see note_start in sweeps/slurm/task.py)
 #   VIEWPAIR_MAX_STARTS  lives in a row without a mark after which the task is given up
 #
-# Exit codes: 0 all done. 75 stopped after a warning (preemption, time limit). 140 killed by the warning before Python
-# could hear it. Anything else: broke (kill -9, out of memory, a rank that died). That is tried again only where a start
-# was counted in this life, since that count is what ends it: a data set that cannot be built, or an environment that
-# cannot start Python, would do no better the next time.
+# Exit codes: 0 all done. 75 stopped after a warning (preemption, time limit). 129 and more ended by a signal (kill -9,
+# out of memory; 140 the warning itself, before Python could hear it). Anything else: broke. That is tried again only
+# where a start was counted in this life, since that count is what ends it: a data set that cannot be built, or an
+# environment that cannot start Python, would do no better the next time.
 
 viewpair_lives_without_mark() {
   local life=${SLURM_RESTART_COUNT:-0} count=0
@@ -27,8 +27,8 @@ viewpair_requeue() {
   case "$(scontrol show job -o "$SLURM_JOB_ID")" in
     *" JobState=RUNNING "* | *" Reason=TimeLimit "*)
       if [ "$unmarked" -ge "$VIEWPAIR_MAX_STARTS" ]; then
-        echo "viewpair: given up: warned $unmarked times before any trial began; is the time limit long enough?"
-      elif [ "$code" -eq 75 ] || [ "$code" -eq 140 ] || [ "$unmarked" -eq 0 ]; then
+        echo "viewpair: given up: ended $unmarked times before any trial began; are time limit and memory enough?"
+      elif [ "$code" -eq 75 ] || [ "$code" -gt 128 ] || [ "$unmarked" -eq 0 ]; then
         echo "viewpair: the step ended with code $code; requeued"
         scontrol requeue "$SLURM_JOB_ID"
       fi ;;

@@ -21,6 +21,7 @@ from core.measures.base import Watch
 from sweeps.folders import trial_folder
 from sweeps.interrupt import STOPPED, Warned
 from sweeps.lease import owner
+from sweeps.logs import print_to_logs
 from sweeps.slurm.company import GO, SKIP, Company, seat, see_own_gpus
 from sweeps.slurm.runs import Run, read_run, worker_name
 from sweeps.status import LOG, read_status
@@ -51,6 +52,7 @@ def main(words: list[str]) -> int:
     run, what, first = read_run(Path(words[0])), words[1], int(words[2])
     number = first + int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
     warned = Warned()
+    print_to_logs()
     try:
         with warned.heard():
             if what == "data":
@@ -86,6 +88,8 @@ def work(run: Run, number: int, warned: Warned) -> None:
     company = Company(mine)
     configs = run.configs(number)[mine.group :: packing.concurrent]
     worker = worker_name(job_id())
+    if mine.rank == 0:
+        print(f"trials: {', '.join(trial_id(config) for config in configs)}", flush=True)
     for turn, config in enumerate(configs):
         company.export(turn)
         if mine.rank == 0:

@@ -18,6 +18,7 @@ from sweeps.declared import read_plan
 from sweeps.folders import trial_folder
 from sweeps.ledger import Line, read_ledger
 from sweeps.slurm.runs import submitted
+from sweeps.slurm.task import STARTS
 from sweeps.status import LOG, read_status
 from sweeps.worker import ATTEMPT
 from tests.conftest import CHECKOUT
@@ -124,6 +125,11 @@ class Sweep:
         """How often the trial was begun or gone on with."""
         log = self.folder(trial) / LOG
         return log.read_text().count(ATTEMPT) if log.exists() else 0
+
+    def starts(self, trial: str) -> int:
+        """How many starts in a row found the trial at the same step, as the trial's tasks count them."""
+        path = self.folder(trial) / STARTS
+        return int(read_json(path)["starts"]) if path.exists() else 0
 
     def jobs(self) -> dict[str, str]:
         """State of each array element of its runs, by id."""

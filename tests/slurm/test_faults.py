@@ -228,7 +228,7 @@ def test_a_trial_that_gets_nowhere_is_given_up(sweep: Sweep, same: Callable[[Swe
     sweep.submit("launcher.max_starts=2")
     trial = sweep.trials[0]
     for attempt in (1, 2):
-        sweep.until(lambda n=attempt: sweep.attempts(trial) == n and 0 < sweep.step(trial) < 50)  # type: ignore[misc]
+        sweep.until(lambda n=attempt: sweep.starts(trial) == n and 0 < sweep.step(trial) < 50)  # type: ignore[misc]
         os.kill(sweep.pids(trial)[-1], signal.SIGKILL)
     sweep.until(lambda: sweep.ledger()[0].state == "failed", 90)
     assert "given up: 2 starts got no further than step 0" in sweep.ledger()[0].detail
