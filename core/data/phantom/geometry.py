@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -148,42 +147,10 @@ def gaps(low: Array, high: Array, enter: Array, leave: Array) -> tuple[Array, Ar
     enter = np.minimum(np.maximum(enter, low), high)
     leave = np.maximum(np.minimum(leave, high), enter)
     met = (leave > enter).any(1)
-    starts = [low, *ordered(leave[met])]
-    stops = [*ordered(enter[met]), high]
-    some = [i for i, (start, stop) in enumerate(zip(starts, stops, strict=True)) if (stop > start).any()]
-    return _rows(starts, some), _rows(stops, some)
-
-
-def _rows(found: list[Array], some: list[int]) -> Array:
-    return np.stack([found[i] for i in some]) if some else np.empty((0, *found[0].shape), found[0].dtype)
-
-
-def ordered(values: Array) -> list[Array]:
-    """The rows of np.sort(values, axis=0), made in the memory of values [n, P].
-
-    By a sorting network over the rows, since n is small: np.sort takes each of the P columns by itself.
-    """
-    rows, lower = list(values), np.empty(values.shape[1:], values.dtype)
-    for i, j in network(len(rows)):
-        np.minimum(rows[i], rows[j], out=lower)
-        np.maximum(rows[i], rows[j], out=rows[j])
-        rows[i], lower = lower, rows[i]
-    return rows
-
-
-@lru_cache(maxsize=128)
-def network(count: int) -> list[tuple[int, int]]:
-    """Pairs i < j of `count` places; putting the lesser of each pair at i, in order, sorts any values.
-
-    Batcher's odd-even merge sort (Sorting networks and their applications, AFIPS 1968).
-    """
-    pairs = []
-    for size in (2**i for i in range((count - 1).bit_length())):
-        for step in (size >> i for i in range(size.bit_length())):
-            for first in range(step % size, count - step, 2 * step):
-                last = min(first + step, count - step)
-                pairs += [(i, i + step) for i in range(first, last) if i // (2 * size) == (i + step) // (2 * size)]
-    return pairs
+    starts = np.concatenate([low[None], np.sort(leave[met], axis=0)])
+    stops = np.concatenate([np.sort(enter[met], axis=0), high[None]])
+    some = (stops > starts).any(1)
+    return starts[some], stops[some]
 
 
 def union_length(low: Array, high: Array, enter: Array, leave: Array) -> Array:

@@ -95,8 +95,9 @@ def _near_forms(solids: Solids, rays: Rays) -> Array:
     a, b, c = found.quadric
     whole = np.zeros((6, 7, len(solids)), np.float32)
     whole[:, 0], whole[:, 1], whole[:, 2] = a.T, (b + depth * a).T, (c + depth * (2 * b + depth * a)).T
-    whole[:3, 3:5] = found.rate.transpose(2, 0, 1)
-    whole[:3, 5:7] = (found.gap - depth * found.rate).transpose(2, 0, 1)
+    rate, gap = found.limits[:, 0], found.limits[:, 1]
+    whole[:3, 3:5] = rate.transpose(2, 0, 1)
+    whole[:3, 5:7] = (gap - depth * rate).transpose(2, 0, 1)
     return whole
 
 

@@ -82,30 +82,29 @@ def film_rays(axes: Array, origin: Array, source: float, size: int, field: float
 class RayForms:
     """Polynomials in (u, v), one row a solid, from which entry and exit follow in closed form.
 
-    quadric: [3, K, 6], the a, b, c of a t^2 + 2 b t + c <= 0. rate, gap: [2, K, 3], of rate t <= gap. cut: bool [2, K],
-    which of these two the solid has.
+    quadric: [3, K, 6], the a, b, c of a t^2 + 2 b t + c <= 0. limits: [2, 2, K, 3], of two cuts the rate and the gap of
+    rate t <= gap. cut: bool [2, K], which of these two the solid has.
     """
 
     quadric: Array
-    rate: Array
-    gap: Array
+    limits: Array
     cut: NDArray[np.bool_]
 
     def take(self, rows: Sequence[int] | Index) -> RayForms:
         """The forms at `rows`."""
         index = np.asarray(rows, dtype=np.int64)
-        return RayForms(self.quadric[:, index], self.rate[:, index], self.gap[:, index], self.cut[:, index])
+        return RayForms(self.quadric[:, index], self.limits[:, :, index], self.cut[:, index])
 
     def intervals(self, monomials: Array) -> tuple[Array, Array]:
         """(enter, leave), each float32 [K, P]: t where rays enter and leave solids; a miss has enter > leave."""
         count = self.quadric.shape[1]
         a, b, c = (self.quadric.astype(np.float32).reshape(-1, 6) @ monomials).reshape(3, count, monomials.shape[1])
         enter, leave = _roots(a, b, c)
-        for rate, gap, cut in zip(self.rate, self.gap, self.cut, strict=True):
-            rows = np.flatnonzero(cut)
+        for limits, cut in zip(self.limits, self.cut, strict=True):
+            rows = cut.nonzero()[0]
             if len(rows):
                 span = slice(rows[0], rows[-1] + 1)  # a solid without a cut that lies between is cut nowhere
-                low, high = bounds(*(np.stack([rate[span], gap[span]]).astype(np.float32) @ monomials[:3]))
+                low, high = bounds(*(limits[:, span].astype(np.float32) @ monomials[:3]))
                 np.maximum(enter[span], low, out=enter[span])
                 np.minimum(leave[span], high, out=leave[span])
         return enter, leave
@@ -122,11 +121,12 @@ def ray_forms(solids: Solids, rays: Rays) -> RayForms:
     quadric[0, :, 0] += TINY
     quadric[2, :, 0] -= 1
     slopes = (solids.normals @ rays.axes.T).transpose(1, 0, 2)
-    rate = slopes[:, :, [2, 0, 1]] * np.array([1, 1 / rays.source, 1 / rays.source])
-    rate[:, :, 0] += TINY
-    level = (np.minimum(solids.offsets, FAR) - solids.normals @ rays.origin).T
-    gap = np.concatenate([level[:, :, None], -slopes[:, :, :2]], axis=2)
-    return RayForms(quadric, rate, gap, np.isfinite(solids.offsets).T)
+    limits = np.empty((2, 2, count, 3))
+    np.multiply(slopes[:, :, [2, 0, 1]], np.array([1, 1 / rays.source, 1 / rays.source]), out=limits[:, 0])
+    limits[:, 0, :, 0] += TINY
+    np.subtract(np.minimum(solids.offsets, FAR), solids.normals @ rays.origin, out=limits[:, 1, :, 0].T)
+    np.negative(slopes[:, :, :2], out=limits[:, 1, :, 1:])
+    return RayForms(quadric, limits, np.isfinite(solids.offsets).T)
 
 
 @lru_cache(maxsize=8)

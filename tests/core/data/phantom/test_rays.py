@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.data.phantom.film import Pose, pose_rays
-from core.data.phantom.geometry import Solids, cut, ellipsoids, gaps, ordered, rotation, tube, union_length
+from core.data.phantom.geometry import Solids, cut, ellipsoids, gaps, rotation, tube, union_length
 from core.data.phantom.parts import attenuation, parts_of
 from core.data.phantom.rays import Rays, film_rays, intervals
 from tests.core.data.phantom.samples import sampled_length
@@ -94,14 +94,6 @@ def test_union_of_intervals_equals_brute_force() -> None:
     starts, stops = gaps(low[20:], high[20:], enter[:, 20:], leave[:, 20:])
     free = np.maximum(stops - starts, 0).sum(0)
     np.testing.assert_allclose(free, (within & ~covered)[:, 20:].sum(0) * 1e-3, atol=0.02)
-
-
-def test_any_number_of_rows_is_sorted() -> None:
-    rng = np.random.default_rng(2)
-    for count in range(40):
-        values = rng.integers(0, 10, (count, 200)).astype(np.float32)
-        expected = np.sort(values, axis=0)
-        assert np.array_equal(np.reshape(ordered(values), expected.shape), expected), count
 
 
 def test_source_at_a_distance_magnifies_what_is_near_it() -> None:
