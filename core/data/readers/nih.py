@@ -85,8 +85,8 @@ class NIH(PublicReader):
         if self.config.split == "patient":
             return rows.assign(split=split_by_patient(rows["patient_id"], self.config))
         train, test = (set(tables[name].read_text().split()) for name in ("train_val_list.txt", "test_list.txt"))
-        split = validate_by_patient(rows["patient_id"], self.config)
-        split = split.mask(rows["image_id"].isin(test), "test")
+        tested = rows["image_id"].isin(test)
+        split = validate_by_patient(rows["patient_id"][~tested], self.config).reindex(rows.index, fill_value="test")
         neither = ~rows["image_id"].isin(train | test)
         why = neither.map({True: "named in neither train_val_list.txt nor test_list.txt", False: ""})
         return rows.assign(split=split, left_out=why)

@@ -57,7 +57,8 @@ class PublicReader(ABC):
     """A reader of a public data set. A subclass finds the tables and says what they mean."""
 
     VERSION: ClassVar[int] = 1  # raised whenever the same tables would give another manifest
-    PUBLISHED: ClassVar[Mapping[str, int]] = {}  # names as `count_rows` makes them, and those of `Source.counts`
+    # Names as `count_rows` makes them and of `Source.counts`. The first tells whether the tables are the whole set's.
+    PUBLISHED: ClassVar[Mapping[str, int]]
     FILES: ClassVar[str] = "the data set's tables"  # what data.root must hold, for messages
 
     def __init__(self, config: Any) -> None:
@@ -97,7 +98,7 @@ class PublicReader(ABC):
         report = {
             "counts": {**count_rows(source), "used": len(manifest)},
             "published": dict(self.PUBLISHED),
-            "left_out": dict(left_out["reason"].value_counts()),
+            "left_out": {reason: int(count) for reason, count in left_out["reason"].value_counts().items()},
             "words_outside_the_vocabulary": dict(source.outside),
             "split_seed": self.config.split_seed,
         }
@@ -147,10 +148,13 @@ def count_rows(source: Source) -> dict[str, int]:
 
 
 def check_published(name: str, counts: Mapping[str, int], published: Mapping[str, int]) -> list[str]:
-    """Warn where the tables name as many images as were published but differ otherwise; returns these warnings."""
-    images = published.get("images", counts["images"])
-    if counts["images"] != images:
-        LOG.info("%s: %d of the %d published images; counts are not checked", name, counts["images"], images)
+    """Warn where the tables are those of the whole set but hold other numbers than `published`; returns the warnings.
+
+    The first of `published` tells whether they are.
+    """
+    whole = next(iter(published))
+    if counts[whole] != published[whole]:
+        LOG.info("%s: %d of the %d published %s; counts are not checked", name, counts[whole], published[whole], whole)
         return []
     wrong = [f"{what}: {counts[what]}, published {value}" for what, value in published.items() if counts[what] != value]
     for line in wrong:

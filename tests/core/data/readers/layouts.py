@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -175,12 +176,18 @@ def siim_masks() -> list[np.ndarray]:
     return [first, second]
 
 
+@functools.cache
+def siim_texts() -> list[str]:
+    """The run lengths of the two masks."""
+    return [relative(mask) for mask in siim_masks()]
+
+
 def write_siim(root: Path) -> Path:
     """The header's second name has a leading space; films lie deep below uid folders."""
     buffer = io.StringIO()
     buffer.write("ImageId, EncodedPixels\n")
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerows([["1.2.0", f" {relative(mask)}"] for mask in siim_masks()])
+    writer.writerows([["1.2.0", f" {text}"] for text in siim_texts()])
     writer.writerows([[f"1.2.{number}", " -1"] for number in range(1, 12)])
     root.mkdir(parents=True, exist_ok=True)
     (root / "train-rle.csv").write_text(buffer.getvalue())
