@@ -17,5 +17,13 @@ def image_shape(path: Path) -> tuple[int, int]:
                 return image.height, image.width
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["Rows", "Columns"])
         return int(header.Rows), int(header.Columns)
-    except (OSError, ValueError, AttributeError, TypeError, InvalidDicomError, SyntaxError, Image.DecompressionBombError):
+    except (
+        OSError,
+        ValueError,
+        AttributeError,
+        TypeError,
+        InvalidDicomError,
+        SyntaxError,
+        Image.DecompressionBombError,
+    ):
         return 0, 0

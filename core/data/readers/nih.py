@@ -31,7 +31,9 @@ class NIHConfig(PublicConfig):
     """Settings of `nih`."""
 
     name: str = setting("nih", "NIH ChestX-ray14")
-    split: str = setting("official", "official (train_val_list.txt, test_list.txt) | patient (drawn by data.split_seed)")
+    split: str = setting(
+        "official", "official (train_val_list.txt, test_list.txt) | patient (drawn by data.split_seed)"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -51,7 +53,9 @@ class NIH(PublicReader):
 
     def tables(self, root: Path) -> dict[str, Path]:
         """The entries, the two lists of the official split, and the boxes where they are there."""
-        found = {"entries": need_file(root, ["Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv"], f"it needs {self.FILES}")}
+        found = {
+            "entries": need_file(root, ["Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv"], f"it needs {self.FILES}")
+        }
         if self.config.split == "official":
             for name in ("train_val_list.txt", "test_list.txt"):
                 found[name] = need_file(root, [name], "put it there, or split by patient with data.split=patient")
@@ -64,7 +68,9 @@ class NIH(PublicReader):
         needed = ["Image Index", "Finding Labels", "Patient ID", "View Position"]
         entries = read_table(tables["entries"], needed)
         names, raw = entries["Image Index"], entries["Finding Labels"]
-        folders = sorted(p for pattern in ("images_*/images", "images", "images_*") for p in root.glob(pattern) if p.is_dir())
+        folders = sorted(
+            p for pattern in ("images_*/images", "images", "images_*") for p in root.glob(pattern) if p.is_dir()
+        )
         lying = files_by_name(root, folders, [".png"])
         rows = pd.DataFrame(
             {

@@ -53,7 +53,9 @@ class OpenI(PublicReader):
         reports = read_table(tables["reports"], ["uid", "Problems"])
         repeated = reports["uid"][reports["uid"].duplicated()]
         if len(repeated):
-            raise DataError(f"{tables['reports']} has two rows for uid {repeated.iloc[0]}", "it must have one row a report")
+            raise DataError(
+                f"{tables['reports']} has two rows for uid {repeated.iloc[0]}", "it must have one row a report"
+            )
         problems = images["uid"].map(reports.set_index("uid")["Problems"])
         lying = {film(name): file for name, file in files_by_name(root, folders_below(root), [".png", ".dcm"]).items()}
         raw = problems.fillna("")

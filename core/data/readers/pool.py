@@ -27,7 +27,8 @@ class PoolConfig(DataConfig):
 
     name: str = setting("pool", "several data sets as one")
     members: dict[str, Any] = setting(
-        {}, "site -> a data set's settings, such as data.members.nih.root=/datasets/nih; its `name` defaults to the site"
+        {},
+        "site -> a data set's settings, such as data.members.nih.root=/datasets/nih; its `name` defaults to the site",
     )
     held_out: list[str] = setting([], "members whose patients all go to test, to see how a model travels")
 
@@ -60,7 +61,9 @@ class PoolConfig(DataConfig):
         name = str(given.get("name", site))
         if name == self.name or name not in READERS.names():
             known = [reader for reader in READERS.names() if reader != self.name]
-            raise ConfigError(f"{where}: there is no data set {name!r}", f"{did_you_mean(name, known)} or set {where}.name")
+            raise ConfigError(
+                f"{where}: there is no data set {name!r}", f"{did_you_mean(name, known)} or set {where}.name"
+            )
         kind = READERS.get(name).config
         known = [item.name for item in fields(kind)]
         for key in given:

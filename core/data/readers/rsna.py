@@ -40,7 +40,10 @@ class RSNA(PublicReader):
     def tables(self, root: Path) -> dict[str, Path]:
         """The labels; where they are there the classes, and which film of ChestX-ray14 each image is."""
         found = {"labels": need_file(root, ["stage_2_train_labels.csv"], f"data.root must hold {self.FILES}")}
-        others = {"classes": find_file(root, ["stage_2_detailed_class_info.csv"]), "mapping": find_file(root, [MAPPING])}
+        others = {
+            "classes": find_file(root, ["stage_2_detailed_class_info.csv"]),
+            "mapping": find_file(root, [MAPPING]),
+        }
         return found | {name: path for name, path in others.items() if path}
 
     def read(self, root: Path) -> Source:

@@ -89,4 +89,6 @@ def read_mask(text: str, where: str) -> np.ndarray:
             raise ValueError("an odd number of run lengths")
         return decode(counts, SIDE, SIDE)
     except ValueError as error:
-        raise DataError(f"{where}, column 'EncodedPixels': {error}", "it should be -1 or pairs of start and length") from error
+        raise DataError(
+            f"{where}, column 'EncodedPixels': {error}", "it should be -1 or pairs of start and length"
+        ) from error

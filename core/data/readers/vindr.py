@@ -70,7 +70,9 @@ class VinDr(PublicReader):
         parts = [image_rows(table, part, self.config.agree) for part, table in drawn.items()]
         for rows in parts:
             ids = rows["patient_id"]
-            rows["split"] = split_by_patient(ids, self.config) if len(parts) == 1 else validate_by_patient(ids, self.config)
+            rows["split"] = (
+                split_by_patient(ids, self.config) if len(parts) == 1 else validate_by_patient(ids, self.config)
+            )
         if len(parts) == 2:
             parts[1]["split"] = "test"
         boxes = [read_boxes(drawn[part], tables[part]) for part in tables]
@@ -120,7 +122,9 @@ def image_rows(table: pd.DataFrame, part: str, agree: int) -> pd.DataFrame:
     said = (table["rad_id"] + ":" + table["class_name"]).groupby(table["image_id"]).unique()
     rows["labels_raw"] = images.map(said.map(lambda words: "|".join(sorted(words))))
     named = table[["image_id", "rad_id"]].assign(label=table["class_name"].map(labels_of)).explode("label")
-    counts = votes(named["image_id"], named["label"], named["rad_id"]).reindex(index=images, columns=LABELS, fill_value=0)
+    counts = votes(named["image_id"], named["label"], named["rad_id"]).reindex(
+        index=images, columns=LABELS, fill_value=0
+    )
     readers = images.map(table.groupby("image_id")["rad_id"].nunique())
     for label in LABELS:
         single = (counts[label].to_numpy() > 0).astype("float32")
@@ -137,6 +141,10 @@ def read_boxes(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     if len(wrong):
         what = f"{path}, row {wrong[0] + 2}: {table['class_name'][wrong[0]]} with x_min, y_min, x_max, y_max of "
         raise DataError(f"{what}{corners.loc[wrong[0]].tolist()}", "a finding has all four, No finding has none")
-    named = {"image_id": table["image_id"], "label": table["class_name"].map(main_label), "label_raw": table["class_name"]}
+    named = {
+        "image_id": table["image_id"],
+        "label": table["class_name"].map(main_label),
+        "label_raw": table["class_name"],
+    }
     boxes = corners.set_axis(["x0", "y0", "x1", "y1"], axis=1).assign(**named, reader=table["rad_id"])[full]
     return regions(boxes)

@@ -42,7 +42,9 @@ def write_nih(root: Path) -> Path:
     lines = []
     for number, name in enumerate(nih_names()):
         view = "AP" if number % 2 else "PA"
-        lines.append(f"{name},{NIH_FINDINGS[number % 4]},{number % 2},{int(name[:8])},57,M,{view},2682,2749,0.14,0.14\n")
+        lines.append(
+            f"{name},{NIH_FINDINGS[number % 4]},{number % 2},{int(name[:8])},57,M,{view},2682,2749,0.14,0.14\n"
+        )
         path = root / f"images_{1 + number % 2:03d}" / "images" / name
         write_png(path, number)
         if number % 5 == 0:
@@ -74,7 +76,10 @@ def chexpert_rows(part: str, patients: range, release: str) -> list[list[object]
 
 def write_chexpert(root: Path, release: str = "CheXpert-v1.0-small") -> Path:
     """One row that says Frontal and LL, as 17 real ones do."""
-    parts = {"train": chexpert_rows("train", range(1, 11), release), "valid": chexpert_rows("valid", range(64541, 64543), release)}
+    parts = {
+        "train": chexpert_rows("train", range(1, 11), release),
+        "valid": chexpert_rows("valid", range(64541, 64543), release),
+    }
     parts["train"][0][4] = "LL"
     for part, rows in parts.items():
         write_csv(root / f"{part}.csv", rows, CHEXPERT_HEADER)
@@ -101,8 +106,26 @@ def write_padchest(root: Path) -> Path:
     rows: list[list[object]] = []
     for number in range(24):
         polarity = "MONOCHROME1" if number == 1 else "MONOCHROME2"
-        where = ["['loc right']", f"{number}.png", number % 3, "20140101", f"study{number // 2}", f"patient{number // 2}"]
-        rows.append([number, *where[1:], 1950, PADCHEST_VIEWS[number % 6], polarity, "texto", PADCHEST_LABELS[number % 6], where[0]])
+        where = [
+            "['loc right']",
+            f"{number}.png",
+            number % 3,
+            "20140101",
+            f"study{number // 2}",
+            f"patient{number // 2}",
+        ]
+        rows.append(
+            [
+                number,
+                *where[1:],
+                1950,
+                PADCHEST_VIEWS[number % 6],
+                polarity,
+                "texto",
+                PADCHEST_LABELS[number % 6],
+                where[0],
+            ]
+        )
         path = root / str(number % 3) / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         ramp = np.linspace(0, 60_000, 40 * 32).reshape(40, 32).astype(np.uint16)
@@ -197,12 +220,20 @@ def write_siim(root: Path) -> Path:
 
 
 # ---- Open-i: ten reports
-OPENI_PROBLEMS = ("normal", "Cardiomegaly;Pleural Effusion", "No Indexing", "Fractures, Bone;Opacity", "Implanted Medical Device")
+OPENI_PROBLEMS = (
+    "normal",
+    "Cardiomegaly;Pleural Effusion",
+    "No Indexing",
+    "Fractures, Bone;Opacity",
+    "Implanted Medical Device",
+)
 
 
 def write_openi(root: Path) -> Path:
     """Names that end in .dcm.png; commas within a MeSH heading; an image whose report is absent."""
-    projections = [[n, f"{n}_IM-000{n}-{v}001.dcm.png", view] for n in range(10) for v, view in ((1, "Frontal"), (2, "Lateral"))]
+    projections = [
+        [n, f"{n}_IM-000{n}-{v}001.dcm.png", view] for n in range(10) for v, view in ((1, "Frontal"), (2, "Lateral"))
+    ]
     reports = [[n, "", OPENI_PROBLEMS[n % 5], "PA and lateral", "cough", "None.", "clear", "normal"] for n in range(10)]
     for seed, row in enumerate(projections):
         write_png(root / "images" / "images_normalized" / str(row[1]), seed)

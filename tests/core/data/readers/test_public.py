@@ -126,7 +126,9 @@ def test_the_root_must_be_set_and_be_a_folder(tmp_path: Path) -> None:
         READERS.build(config("nih", tmp_path / "nowhere")).identity()
 
 
-@pytest.mark.parametrize("path", ["../secret.png", "a/../../secret.png", "/etc/hostname", "link.png", "far/secret.png", ""])
+@pytest.mark.parametrize(
+    "path", ["../secret.png", "a/../../secret.png", "/etc/hostname", "link.png", "far/secret.png", ""]
+)
 def test_a_path_of_a_table_may_not_leave_the_root(path: str, tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
@@ -148,7 +150,10 @@ def test_links_and_detours_within_the_root_are_followed(tmp_path: Path) -> None:
     paths, there = locate(tmp_path, files, "table.csv")
     assert there.tolist() == [True, True, True, True, False, False]
     assert paths[3] == str(tmp_path / "a" / "film.png")
-    assert files_by_name(tmp_path, [tmp_path, tmp_path / "a"], [".png"]) == {"link.png": "link.png", "film.png": "a/film.png"}
+    assert files_by_name(tmp_path, [tmp_path, tmp_path / "a"], [".png"]) == {
+        "link.png": "link.png",
+        "film.png": "a/film.png",
+    }
 
 
 def test_published_counts_are_held_against_a_whole_set_only(caplog: pytest.LogCaptureFixture) -> None:
