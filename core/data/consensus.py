@@ -56,13 +56,17 @@ def consensus(regions: pd.DataFrame, threshold: float, agree: int) -> pd.DataFra
 
     The order of the rows does not matter. Masks are not fused.
     """
-    rows = []
-    ordered = regions.sort_values(["image_id", "label", "reader", *CORNERS], kind="stable")
-    for _, group in ordered.groupby(["image_id", "label"], sort=True):
-        found = fuse(group[list(CORNERS)].to_numpy(dtype=np.float64), list(group["reader"]), threshold, agree)
-        first = group.iloc[0].to_dict()
-        rows += [{**first, **dict(zip(CORNERS, box, strict=True)), "reader": CONSENSUS} for box in found]
-    return pd.DataFrame(rows, columns=list(regions.columns))
+    ordered = regions.sort_values(["image_id", "label", "reader", *CORNERS], kind="stable").reset_index(drop=True)
+    corners, readers = ordered[list(CORNERS)].to_numpy(dtype=np.float64), ordered["reader"].to_numpy(dtype=str)
+    rows: list[int] = []
+    agreed: list[Boxes] = []
+    for places in ordered.groupby(["image_id", "label"], sort=True).indices.values():
+        fused = fuse(corners[places], list(readers[places]), threshold, agree)
+        rows += [int(places[0])] * len(fused)
+        agreed.append(fused)
+    found = ordered.iloc[rows].reset_index(drop=True).assign(reader=CONSENSUS)
+    found[list(CORNERS)] = np.concatenate([np.empty((0, 4)), *agreed])
+    return found
 
 
 def votes(images: pd.Series, findings: pd.Series, readers: pd.Series) -> pd.DataFrame:

@@ -79,7 +79,7 @@ def check_one_parent(table: pd.DataFrame, child: str, parent: str, hint: str) ->
 
 def check_there(paths: Sequence[str], there: Bools, table: str, hint: str) -> None:
     """Raise DataError with the first ten and the count of the paths that are not `there` [N]."""
-    missing = [paths[row] for row in np.flatnonzero(~there)]
+    missing = [path for path, found in zip(paths, there, strict=True) if not found]
     if missing:
         names = "\n  ".join(missing[:LISTED])
         raise DataError(f"{len(missing)} of {len(paths)} images named in {table} do not exist:\n  {names}", hint)

@@ -64,7 +64,7 @@ class VinDr(PublicReader):
         return {part: path for part, path in found.items() if path}
 
     def read(self, root: Path) -> Source:
-        """Test is the official one where its annotations are there; no patients are known: an image stands for itself."""
+        """The official test where it is there. No patients are known: an image stands for itself."""
         tables = self.tables(root)
         drawn = {part: read_annotations(path) for part, path in tables.items()}
         parts = [image_rows(table, part, self.config.agree) for part, table in drawn.items()]

@@ -36,7 +36,8 @@ def test_views_and_splits(manifest: pd.DataFrame) -> None:
     assert manifest.groupby("patient_id")["split"].nunique().max() == 1
 
 
-def test_what_is_left_out_and_why(manifest: pd.DataFrame, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("manifest")
+def test_what_is_left_out_and_why(tmp_path: Path) -> None:
     left_out = pd.read_csv(tmp_path / "source" / "left_out.csv").set_index("image_id")["reason"].to_dict()
     assert left_out == {
         "6.png": "Projection is EXCLUDE (no chest film, or one that cannot be used)",
