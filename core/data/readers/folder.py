@@ -87,6 +87,7 @@ class Folder:
                 "split": splits(table, csv, self.config),
                 "site": table["site"] if "site" in table.columns else "",
                 "labels_raw": self._findings(table),
+                "photometric": "",
             },
             columns=list(MANIFEST_COLUMNS),
         ).astype("str")

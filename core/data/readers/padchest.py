@@ -61,6 +61,9 @@ class PadChest(PublicReader):
                 "file": image_folder(root, table) + table["ImageDir"] + "/" + table["ImageID"],
                 "split": split_by_patient(table["PatientID"], self.config),
                 "labels_raw": raw,
+                "photometric": table["PhotometricInterpretation_DICOM"].where(
+                    table["PhotometricInterpretation_DICOM"] == "MONOCHROME1", ""
+                ),
                 "left_out": [why_not(*keys) for keys in zip(*(table[name] for name in COLUMNS), strict=True)],
             }
         )

@@ -42,9 +42,9 @@ class Source:
     """What a reader found in the tables.
 
     rows: a row per image: `file` (relative to the root), `left_out` ("" or the reason why the image is not used), the
-    columns of the manifest but dataset and path, and a float column per label. A site, view_raw or labels_raw that is
-    absent is "". regions: as `core.data.regions` says. counts: further numbers for the check against the published
-    ones. outside: words that stand for no label -> images.
+    columns of the manifest but dataset and path, and a float column per label. A site, view_raw, labels_raw or
+    photometric that is absent is "". regions: as `core.data.regions` says. counts: further numbers for the check
+    against the published ones. outside: words that stand for no label -> images.
     """
 
     rows: pd.DataFrame
@@ -120,7 +120,7 @@ def to_manifest(
     missing: what an absent file is: error | drop. table: what names the files, for messages.
     Raises DataError for a file that is absent or outside of `root`.
     """
-    blank = {"site": "", "view_raw": "", "labels_raw": "", "left_out": ""}
+    blank = {"site": "", "view_raw": "", "labels_raw": "", "photometric": "", "left_out": ""}
     rows = rows.assign(**{name: value for name, value in blank.items() if name not in rows}, dataset=dataset)
     used = rows[rows["left_out"] == ""]
     paths, there = locate(root, list(used["file"]), table)

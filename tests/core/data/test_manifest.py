@@ -27,6 +27,7 @@ def manifest(rows: list[tuple[str, str, str, str, float]]) -> pd.DataFrame:
             "split": split,
             "site": "",
             "labels_raw": "",
+            "photometric": "",
             "Edema": np.array(label, dtype=np.float32),
         }
     )

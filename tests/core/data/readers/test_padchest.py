@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from core.data.build import prepare
 from core.data.manifest import validate
 from core.data.readers.padchest import LONGEST, PadChest, PadChestConfig, literal, words
 from tests.core.data.readers.layouts import write_padchest
@@ -68,3 +69,19 @@ def test_images_in_a_folder_of_their_own(tmp_path: Path) -> None:
         (tmp_path / str(number)).rename(tmp_path / "images" / str(number))
     manifest = PadChest(PadChestConfig(root=str(tmp_path))).manifest(tmp_path / "source")
     assert manifest["path"].str.startswith(str(tmp_path / "images")).all()
+
+
+def test_a_film_that_is_stored_inverted_is_turned_and_its_padding_is_not(tmp_path: Path) -> None:
+    """All films are one ramp; of 1.png the table says MONOCHROME1."""
+    root = write_padchest(tmp_path / "set")
+    store = prepare(PadChestConfig(root=str(root), size=20), tmp_path / "out", workers=1)
+    pictures = {}
+    for table in store.splits.values():
+        pixels = table.pixels.read(np.arange(table.n_images)).astype(int)
+        pictures |= dict(zip((str(name) for name in table.image_ids), pixels, strict=True))
+    usual, turned = pictures["0.png"], pictures["1.png"]
+    assert (turned[:, 2:18] + usual[:, 2:18] == 255).all()
+    assert (turned[:, :2] == 0).all()
+    assert (turned[:, 18:] == 0).all()
+    assert turned[0, 10] > 240 > 20 > usual[0, 10]
+    assert all((pictures[name] == usual).all() for name in pictures if name != "1.png")
