@@ -107,7 +107,19 @@ def _check_plain(override: Override, groups: list[str]) -> None:
 @functools.cache
 def _compose_groups(chosen: tuple[str, ...], primary: str) -> DictConfig:
     # a composition costs 0.1 s: the cells of an ablation share theirs, and set single values afterwards
-    return hydra_compose(primary, overrides=list(chosen))
+    config = hydra_compose(primary, overrides=list(chosen))
+    _open_mappings(config)
+    return config
+
+
+def _open_mappings(config: DictConfig) -> None:
+    """Let overrides add entries to settings of type dict[str, Any] (the members of `data=pool`)."""
+    for name in config:
+        node = config._get_node(name)
+        if isinstance(node, DictConfig) and not node._is_none():
+            if node._metadata.object_type is dict and node._metadata.element_type is Any:
+                OmegaConf.set_struct(node, False)
+            _open_mappings(node)
 
 
 def group_names() -> list[str]:

@@ -110,9 +110,9 @@ def plan_shards(manifest: pd.DataFrame, config: DataConfig) -> list[ShardPlan]:
     names = label_columns(manifest)
     studies = studies_of(manifest)
     images: dict[str, list[ImagePlan]] = {}
-    columns = (manifest[name] for name in ("study_id", "image_id", "view", "path"))
-    for study, image, view, path in zip(*columns, strict=True):
-        images.setdefault(study, []).append(ImagePlan(image, view, path))
+    columns = (manifest[name] for name in ("study_id", "image_id", "view", "path", "photometric"))
+    for study, image, view, path, photometric in zip(*columns, strict=True):
+        images.setdefault(study, []).append(ImagePlan(image, view, path, photometric == "MONOCHROME1"))
     plans = []
     for split in SPLITS:
         rows = studies[studies["split"] == split].reset_index(drop=True)

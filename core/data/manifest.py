@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from core.config import DataConfig
 from core.data.readers.base import MANIFEST_COLUMNS
-from core.data.types import SPLITS, View
+from core.data.types import SPLITS, Bools, View
 from core.errors import ConfigError, DataError, did_you_mean
 
 LOG = logging.getLogger(__name__)
@@ -78,15 +77,12 @@ def check_one_parent(table: pd.DataFrame, child: str, parent: str, hint: str) ->
         raise DataError(f"{child} with more than one {parent}: {listed(several)}", hint)
 
 
-def check_files(paths: Sequence[str], table: str) -> None:
-    """Raise DataError with the first ten and the count unless every path is a file."""
-    missing = [path for path in paths if not Path(path).is_file()]
+def check_there(paths: Sequence[str], there: Bools, table: str, hint: str) -> None:
+    """Raise DataError with the first ten and the count of the paths that are not `there` [N]."""
+    missing = [path for path, found in zip(paths, there, strict=True) if not found]
     if missing:
         names = "\n  ".join(missing[:LISTED])
-        raise DataError(
-            f"{len(missing)} of {len(paths)} images named in {table} do not exist:\n  {names}",
-            "check the root folder, or take these rows out of the table",
-        )
+        raise DataError(f"{len(missing)} of {len(paths)} images named in {table} do not exist:\n  {names}", hint)
 
 
 def select_labels(manifest: pd.DataFrame, wanted: Sequence[str]) -> pd.DataFrame:
@@ -107,11 +103,23 @@ def split_by_patient(patient_ids: pd.Series, config: DataConfig) -> pd.Series:
     A patient's place depends on its id and `data.split_seed` alone, so new patients hardly move the others.
     Each split gets at least one patient while there are three.
     """
-    patients = sorted(set(patient_ids), key=lambda p: hashlib.sha256(f"{config.split_seed}:{p}".encode()).hexdigest())
+    patients = _drawn(patient_ids, config)
     test = max(1, round(config.test_fraction * len(patients)))
     validate = max(1, round(config.validate_fraction * len(patients)))
     split = {p: "test" if i < test else "validate" if i < test + validate else "train" for i, p in enumerate(patients)}
     return patient_ids.map(split)
+
+
+def validate_by_patient(patient_ids: pd.Series, config: DataConfig) -> pd.Series:
+    """train or validate for each row, drawn by patient as `split_by_patient` does, where the test set is official."""
+    patients = _drawn(patient_ids, config)
+    chosen = set(patients[: max(1, round(config.validate_fraction * len(patients)))])
+    return patient_ids.map(lambda patient: "validate" if patient in chosen else "train")
+
+
+def _drawn(patient_ids: pd.Series, config: DataConfig) -> list[str]:
+    """The patients in the order of a seeded hash."""
+    return sorted(set(patient_ids), key=lambda p: hashlib.sha256(f"{config.split_seed}:{p}".encode()).hexdigest())
 
 
 def studies_of(manifest: pd.DataFrame) -> pd.DataFrame:

@@ -15,12 +15,15 @@ from core.data.types import Bytes, Floats
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 
 
-def load_pixels(path: Path, size: int, resize: str) -> Bytes:
+def load_pixels(path: Path, size: int, resize: str, inverted: bool = False) -> Bytes:
     """uint8 [size, size] of a PNG, JPEG or DICOM file, squared by `resize` (pad | crop | stretch).
+
+    inverted: the file shows dark what is bright, and a table says so. What is padded stays black.
 
     Raises UnreadableImageError with a reason that names no path and no header value.
     """
-    picture = np.rint(square(read_image(path), size, resize) * 255.0)
+    film = read_image(path)
+    picture = np.rint(square(1.0 - film if inverted else film, size, resize) * 255.0)
     return picture.astype(np.uint8)
 
 

@@ -28,11 +28,12 @@ RECORD_SCHEMA = 1
 
 @dataclass(frozen=True)
 class ImagePlan:
-    """One image to pack: its id, its view's name and its file."""
+    """One image to pack: its id, its view's name, its file, and whether that is a picture stored inverted."""
 
     image_id: str
     view: str
     path: str
+    inverted: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def _load(study: StudyPlan, plan: ShardPlan, quarantine: list[dict[str, str]]) -
     loaded = []
     for image in study.images:
         try:
-            loaded.append((image, load_pixels(Path(image.path), plan.size, plan.resize)))
+            loaded.append((image, load_pixels(Path(image.path), plan.size, plan.resize, image.inverted)))
         except UnreadableImageError as error:
             quarantine.append({"image_id": image.image_id, "file": Path(image.path).name, "reason": str(error)})
     return loaded

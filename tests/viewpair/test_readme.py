@@ -13,6 +13,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from core.data.readers.base import READERS
+from viewpair.cli import dispatch
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 README = (CHECKOUT / "README.md").read_text()
 
@@ -43,7 +46,7 @@ def commands() -> list[list[str]]:
 
 
 def needs_a_cluster_or_a_data_set(words: list[str]) -> bool:
-    return any(word.startswith(("data.root=/datasets", "preset=paper", "launcher=slurm")) for word in words)
+    return any("=/datasets/" in word or word.startswith(("preset=paper", "launcher=slurm")) for word in words)
 
 
 def viewpair(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -93,10 +96,14 @@ def test_the_readme_names_the_two_commands_of_a_fresh_clone() -> None:
 
 
 @pytest.mark.parametrize("words", [w for w in commands() if needs_a_cluster_or_a_data_set(w)], ids=" ".join)
-def test_commands_for_a_cluster_or_a_data_set_compose(words: list[str], tmp_path: Path) -> None:
-    done = viewpair([*words, "--cfg", "job"], tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "method:" in done.stdout
+def test_commands_for_a_cluster_or_a_data_set_compose(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert dispatch([*words, "--cfg", "job"]) == 0
+    assert "method:" in capsys.readouterr().out
+
+
+def test_every_data_set_has_its_command() -> None:
+    named = {word for words in commands() for word in words if word.startswith("data=")}
+    assert named == {f"data={name}" for name in READERS.names()}
 
 
 @pytest.mark.slow

@@ -10,7 +10,10 @@ import pandas as pd
 from core.config import DataConfig
 from core.registry import Registry
 
-MANIFEST_COLUMNS = ("dataset", "patient_id", "study_id", "image_id", "view", "view_raw", "path", "split", "site")
+MANIFEST_COLUMNS = (
+    "dataset", "patient_id", "study_id", "image_id", "view", "view_raw", "path", "split", "site", "labels_raw",
+    "photometric",
+)  # fmt: skip
 
 
 class Reader(Protocol):
@@ -27,7 +30,10 @@ class Reader(Protocol):
     def manifest(self, workspace: Path) -> pd.DataFrame:
         """The manifest: a row per image with MANIFEST_COLUMNS (all str) and a float column per label.
 
-        `path` is absolute. Labels are 1, 0, -1, NaN; label columns are those not in MANIFEST_COLUMNS.
+        `path` is absolute. Labels are 1, 0, -1, NaN; label columns are those not in MANIFEST_COLUMNS, named as in
+        `vocabulary.SPELLINGS` where that has a name for them. `view_raw` and `labels_raw` are the data set's own
+        words; `labels_raw` is "" where the label columns are the data set's own too. `photometric` is MONOCHROME1
+        where a table says of a PNG or JPEG that it is stored inverted, else "" (a DICOM file says so itself).
         `workspace` is a folder of this data set's own, for a reader that makes its files (the phantom).
         """
 

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from core.config import DataConfig, setting
-from core.data.manifest import check_files, listed, split_by_patient
+from core.data.manifest import check_there, listed, split_by_patient
 from core.data.readers.base import MANIFEST_COLUMNS, READERS
+from core.data.readers.files import locate
 from core.data.readers.tables import check_columns, parse_labels, parse_view, read_table
 from core.data.types import View
 from core.errors import DataError, require
@@ -72,7 +73,8 @@ class Folder:
         table = read_table(csv, NEEDED)
         check_filled(table, csv)
         root = Path(self.config.root).expanduser().resolve() if self.config.root else csv.parent
-        paths = resolve_paths(table["path"], root, csv)
+        paths, there = locate(root, list(table["path"]), str(csv))
+        check_there(paths, there, str(csv), "check data.root, or take these rows out of the table")
         manifest = pd.DataFrame(
             {
                 "dataset": "folder",
@@ -84,12 +86,18 @@ class Folder:
                 "path": paths,
                 "split": splits(table, csv, self.config),
                 "site": table["site"] if "site" in table.columns else "",
+                "labels_raw": self._findings(table),
+                "photometric": "",
             },
             columns=list(MANIFEST_COLUMNS),
         ).astype("str")
         report_unknown_views(manifest)
-        check_files(paths, str(csv))
         return manifest.join(self._labels(table, csv))
+
+    def _findings(self, table: pd.DataFrame) -> pd.Series | str:
+        """The column of findings, where labels are taken from it."""
+        named = not self.config.label_columns and self.config.finding_column in table.columns
+        return table[self.config.finding_column] if named else ""
 
     def _labels(self, table: pd.DataFrame, csv: Path) -> pd.DataFrame:
         if self.config.label_columns:
@@ -113,20 +121,6 @@ def check_filled(table: pd.DataFrame, csv: Path) -> None:
         rows = np.flatnonzero(table[name] == "") + 2
         if len(rows):
             raise DataError(f"{csv}: column {name!r} is blank in row {listed([int(r) for r in rows])}", "fill it in")
-
-
-def resolve_paths(paths: pd.Series, root: Path, csv: Path) -> list[str]:
-    """Absolute paths under `root`. Raises DataError for one that leaves it (absolute, .. or a link)."""
-    resolved = []
-    for row, text in enumerate(paths):
-        path = (root / text).resolve()
-        if not path.is_relative_to(root):
-            raise DataError(
-                f"{csv}, row {row + 2}: path {text!r} leads out of {root}",
-                "paths are relative to data.root and stay inside it",
-            )
-        resolved.append(str(path))
-    return resolved
 
 
 def splits(table: pd.DataFrame, csv: Path, config: DataConfig) -> pd.Series:

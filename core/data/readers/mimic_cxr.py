@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from core.config import DataConfig, setting
-from core.data.manifest import check_files
-from core.data.readers.base import MANIFEST_COLUMNS, READERS
+from core.config import setting
+from core.data.readers.base import READERS
+from core.data.readers.public import PublicConfig, PublicReader, Source, to_manifest
 from core.data.readers.tables import parse_labels, read_table
 from core.data.types import View
-from core.errors import DataError, check_choice, require
+from core.errors import DataError, check_choice
 from core.io import sha256_file
 
 KEYS = ("dicom_id", "study_id", "subject_id")
@@ -27,11 +27,10 @@ VIEWS = {
 
 
 @dataclass
-class MimicCXRConfig(DataConfig):
+class MimicCXRConfig(PublicConfig):
     """Settings of `mimic_cxr`."""
 
     name: str = setting("mimic_cxr", "MIMIC-CXR 2.x, DICOM or JPG")
-    root: str = setting("", "folder that holds files/ and the mimic-cxr-*.csv.gz tables")
     images: str = setting("jpg", "which files: jpg (MIMIC-CXR-JPG) | dcm (MIMIC-CXR)")
     labeler: str = setting("chexpert", "which label table: chexpert | negbio")
 
@@ -52,19 +51,18 @@ def find_table(root: Path, kind: str) -> Path:
     return found[-1]
 
 
-def image_path(root: Path, subject: str, study: str, dicom: str, suffix: str) -> str:
-    """files/p10/p10000032/s50414267/<dicom_id>.<suffix> under `root`."""
-    return str(root / "files" / f"p{subject[:2]}" / f"p{subject}" / f"s{study}" / f"{dicom}.{suffix}")
+def image_file(subject: str, study: str, dicom: str, suffix: str) -> str:
+    """files/p10/p10000032/s50414267/<dicom_id>.<suffix>."""
+    return f"files/p{subject[:2]}/p{subject}/s{study}/{dicom}.{suffix}"
 
 
-def mimic_manifest(root: Path, dataset: str, suffix: str, labeler: str = "chexpert") -> pd.DataFrame:
-    """The manifest of a folder in MIMIC-CXR's layout.
+def mimic_rows(root: Path, suffix: str, labeler: str = "chexpert") -> pd.DataFrame:
+    """`Source.rows` of a folder in MIMIC-CXR's layout.
 
-    root: folder with files/ and the metadata, split and label tables. dataset: what to write in that column.
-    suffix: dcm or jpg. A `site` column in the metadata table is taken over where there is one. A study without a
-    row in the label table has all labels NaN. Raises DataError for absent tables, columns and files.
+    root: folder with files/ and the metadata, split and label tables. suffix: dcm or jpg. A `site` column in the
+    metadata table is taken over where there is one. A study without a row in the label table has all labels NaN.
+    Raises DataError for absent tables and columns.
     """
-    root = root.resolve()
     metadata = read_table(find_table(root, "metadata"), [*KEYS, "ViewPosition"])
     splits = read_table(find_table(root, "split"), [*KEYS, "split"]).drop_duplicates("dicom_id")
     table = metadata.merge(splits[["dicom_id", "split"]], on="dicom_id", how="left")
@@ -72,22 +70,25 @@ def mimic_manifest(root: Path, dataset: str, suffix: str, labeler: str = "chexpe
     if len(unsplit):
         raise DataError(f"{len(unsplit)} images have no row in the split table, the first is {unsplit.iloc[0]}")
     keys = zip(table["subject_id"], table["study_id"], table["dicom_id"], strict=True)
-    manifest = pd.DataFrame(
+    rows = pd.DataFrame(
         {
-            "dataset": dataset,
             "patient_id": table["subject_id"],
             "study_id": table["study_id"],
             "image_id": table["dicom_id"],
             "view": table["ViewPosition"].map(VIEWS).fillna(View.UNKNOWN.label),
             "view_raw": table["ViewPosition"],
-            "path": [image_path(root, *key, suffix) for key in keys],
+            "file": [image_file(*key, suffix) for key in keys],
             "split": table["split"],
             "site": table["site"] if "site" in table.columns else "",
-        },
-        columns=list(MANIFEST_COLUMNS),
-    ).astype("str")
-    check_files(list(manifest["path"]), str(find_table(root, "metadata")))
-    return manifest.join(study_labels(find_table(root, labeler)), on="study_id")
+        }
+    )
+    return rows.join(study_labels(find_table(root, labeler)), on="study_id")
+
+
+def mimic_manifest(root: Path, dataset: str, suffix: str, labeler: str = "chexpert") -> pd.DataFrame:
+    """The manifest of a folder in MIMIC-CXR's layout; `dataset` is what to write in that column."""
+    rows = mimic_rows(root, suffix, labeler)
+    return to_manifest(rows, dataset, root, "error", str(find_table(root, "metadata")))[0]
 
 
 def study_labels(path: Path) -> pd.DataFrame:
@@ -101,21 +102,23 @@ def study_labels(path: Path) -> pd.DataFrame:
 
 
 @READERS.register("mimic_cxr", config=MimicCXRConfig, source="Johnson et al. 2019, doi 10.1038/s41597-019-0322-0")
-class MimicCXR:
+class MimicCXR(PublicReader):
     """MIMIC-CXR 2.x with its official split and CheXpert or NegBio labels."""
 
-    def __init__(self, config: MimicCXRConfig) -> None:
-        self.config = config
+    FILES = "files/ and the tables mimic-cxr-2.0.0-metadata, -split and -chexpert (.csv.gz)"
+    PUBLISHED = {
+        "images": 377_110, "studies": 227_835, "split train": 368_960, "split validate": 2_991, "split test": 5_159,
+        "view frontal": 243_334, "view lateral": 117_986, "view unknown": 15_790,
+    }  # fmt: skip
 
-    def _root(self) -> Path:
-        require(self.config.root != "", "data.root is not set", "give the folder that holds files/ and the tables")
-        return Path(self.config.root).expanduser()
+    def tables(self, root: Path) -> dict[str, Path]:
+        """Metadata, split and labels."""
+        return {kind: find_table(root, kind) for kind in ("metadata", "split", self.config.labeler)}
 
     def identity(self) -> dict[str, Any]:
         """Which files and the hashes of the three tables."""
-        tables = [find_table(self._root(), kind) for kind in ("metadata", "split", self.config.labeler)]
-        return {"images": self.config.images, "tables": [sha256_file(table) for table in tables]}
+        return {"images": self.config.images, "tables": [sha256_file(t) for t in self.tables(self.root()).values()]}
 
-    def manifest(self, workspace: Path) -> pd.DataFrame:
-        """A row per image; `workspace` is not used."""
-        return mimic_manifest(self._root(), "mimic_cxr", self.config.images, self.config.labeler)
+    def read(self, root: Path) -> Source:
+        """The tables joined, one label row a study."""
+        return Source(mimic_rows(root, self.config.images, self.config.labeler))

@@ -70,3 +70,13 @@ def parse_view(raw: str) -> str:
     """Manifest view (frontal | lateral | unknown) of a spelling such as PA, AP Supine, LL or Lateral."""
     word = " ".join(raw.upper().replace("_", " ").split())
     return (View.FRONTAL if word in FRONTAL else View.LATERAL if word in LATERAL else View.UNKNOWN).label
+
+
+def numbers(table: pd.DataFrame, name: str, path: Path) -> pd.Series:
+    """A column of numbers as float64, blank as NaN. Raises DataError with file, row, column and value."""
+    parsed = pd.to_numeric(table[name], errors="coerce")
+    wrong = np.flatnonzero(parsed.isna() & (table[name] != ""))
+    if len(wrong):
+        value = table[name].iloc[wrong[0]]
+        raise DataError(f"{path}, row {wrong[0] + 2}, column {name!r}: {value!r} is no number", "mend the table")
+    return parsed.astype(np.float64)

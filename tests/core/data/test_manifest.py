@@ -26,6 +26,8 @@ def manifest(rows: list[tuple[str, str, str, str, float]]) -> pd.DataFrame:
             "path": [f"/{i}.png" for i in ids],
             "split": split,
             "site": "",
+            "labels_raw": "",
+            "photometric": "",
             "Edema": np.array(label, dtype=np.float32),
         }
     )
