@@ -37,7 +37,9 @@ def open_embeddings(path: Path, column: str, id_column: str, folder: Path) -> Em
         raise DataError(f"{path} does not exist", "give a .npy matrix or a Parquet table of embeddings")
     if path.suffix == ".npy":
         if id_column:
-            raise DataError(f"{path} has no columns, so no {id_column!r}", "leave the column of ids out, or give a Parquet table")
+            raise DataError(
+                f"{path} has no columns, so no {id_column!r}", "leave the column of ids out, or give a Parquet table"
+            )
         array = _mapped(path)
         return Embeddings(checked(array, str(path)), np.arange(len(array)).astype(str), "row")
     if path.suffix != ".parquet":
@@ -88,7 +90,9 @@ def _write_matrix(table: pq.ParquetFile, column: str, rows: int, kept: Path, whe
             wrong = np.flatnonzero(lengths != width)
             if width == 0 or len(wrong):
                 row = start + int(wrong[0] if len(wrong) else 0)
-                raise DataError(f"{where}: row {row} of column {column!r} has {lengths[row - start]} numbers, not {width}")
+                raise DataError(
+                    f"{where}: row {row} of column {column!r} has {lengths[row - start]} numbers, not {width}"
+                )
             if matrix is None:
                 matrix = np.lib.format.open_memmap(temporary, "w+", np.float32, (rows, width))
             values = np.asarray(lists.flatten().to_numpy(zero_copy_only=False), np.float32)
@@ -107,5 +111,3 @@ def _ids(table: pq.ParquetFile, column: str, where: str) -> Strings:
         raise DataError(f"{where}: {ids[row]!r} stands twice in column {column!r}", "give each row an id of its own")
     found: Strings = ids
     return found
-
-

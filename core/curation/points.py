@@ -86,5 +86,7 @@ def checked(array: NDArray[Any], where: str) -> Points:
             progress.advance(len(part))
     if same:
         what = f"{where}: all {len(array)} embeddings are the same"
-        raise DataError(what, "the encoder that made them has collapsed, or they are another column's: nothing to cluster")
+        raise DataError(
+            what, "the encoder that made them has collapsed, or they are another column's: nothing to cluster"
+        )
     return Points(array, (total / len(array)).astype(np.float32))

@@ -61,9 +61,13 @@ class TreeSettings:
         require(bool(self.levels), "levels=[]: a tree has at least one level", "such as levels=[300,30]")
         sizes = [level.clusters for level in self.levels]
         falling = all(after < before for before, after in zip(sizes, sizes[1:], strict=False))
-        require(falling, f"levels={sizes} do not fall", "give the finest level first: each has fewer than the one before")
+        require(
+            falling, f"levels={sizes} do not fall", "give the finest level first: each has fewer than the one before"
+        )
         fits = len(self.resample) in (0, len(self.levels))
-        require(fits, f"resample={list(self.resample)} for {len(self.levels)} levels", "give one number a level, or none")
+        require(
+            fits, f"resample={list(self.resample)} for {len(self.levels)} levels", "give one number a level, or none"
+        )
         check_range("steps", self.steps, 0, 10_000)
         check_range("iterations", self.iterations, 1, 100_000)
 
@@ -204,7 +208,9 @@ def places(label: Ints) -> Ints:
 
 def _in_two_steps(points: Points, coarse: int, part: _Part, number: int) -> Clusters:
     """Each of `coarse` clusters divided by itself; a point's cluster is the nearest of its own coarse cluster."""
-    rough = kmeans(points, coarse, np.random.default_rng([part.settings.seed, number]), part.settings.iterations, part.tick)
+    rough = kmeans(
+        points, coarse, np.random.default_rng([part.settings.seed, number]), part.settings.iterations, part.tick
+    )
     label, distance = np.empty(len(points), np.int64), np.empty(len(points), np.float32)
     centroids: list[Floats] = []
     for which in np.flatnonzero(rough.sizes):
