@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-
 # waiting for what rank 0 does by itself may last as long as training an encoder
 PATIENCE = datetime.timedelta(days=7)
 _alone = False

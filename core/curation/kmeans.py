@@ -1,4 +1,4 @@
-"""k-means as hierarchical curation needs it (arXiv 2405.15613): greedy k-means++, then Lloyd, nearest neighbours by faiss.
+"""k-means for hierarchical curation (arXiv 2405.15613): greedy k-means++, then Lloyd, distances by faiss.
 
 faiss' own k-means moves a centroid without points to a large cluster; here it stays where it is.
 """

@@ -1,15 +1,15 @@
-"""Hierarchical k-means with resampling (arXiv 2405.15613, algorithm 1): level t clusters the centroids of level t - 1."""
+"""Hierarchical k-means with resampling (arXiv 2405.15613): level t clusters the centroids of level t - 1."""
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from core.curation.kmeans import ITERATIONS, Clusters, Tick, assign, kmeans, nothing
+from core.curation.kmeans import ITERATIONS, Clusters, Tick, assign, kmeans
 from core.curation.points import Points, in_memory
 from core.data.types import Floats, Ints
 from core.errors import ConfigError, DataError, check_range, require
@@ -60,7 +60,7 @@ class TreeSettings:
     def __post_init__(self) -> None:
         require(bool(self.levels), "levels=[]: a tree has at least one level", "such as levels=[300,30]")
         sizes = [level.clusters for level in self.levels]
-        falling = all(after < before for before, after in zip(sizes, sizes[1:], strict=False))
+        falling = all(after < before for before, after in itertools.pairwise(sizes))
         require(
             falling, f"levels={sizes} do not fall", "give the finest level first: each has fewer than the one before"
         )

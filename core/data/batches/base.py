@@ -15,7 +15,7 @@ PAIRING_STREAM, ORDER_STREAM = 0, 1
 
 @dataclass(frozen=True)
 class Course:
-    """Where an order is asked for. seed: the trial's. steps: batches of an epoch. batch: studies in one, of all ranks."""
+    """Where an order is asked for. seed: the trial's. steps: batches an epoch. batch: studies in one, of all ranks."""
 
     seed: int
     epoch: int

@@ -1,4 +1,4 @@
-"""Batches with an equal share of every cluster (arXiv 2503.18709): rare kinds of study are seen as often as common ones."""
+"""Batches with an equal share of every cluster (arXiv 2503.18709): rare kinds are seen as often as common ones."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class StratifiedBatches:
         self.clusters: Ints = clusters[config.level - 1]
 
     def order(self, anchor: Ints, course: Course) -> Ints:
-        """Rows [steps * batch] of `anchor`, batch after batch; each batch is shuffled, so that ranks see all clusters."""
+        """Rows [steps * batch] of `anchor`; inside a batch in random order, so that every rank sees all clusters."""
         _, members = np.unique(self.clusters[anchor], return_inverse=True)
         found = np.empty((course.steps, course.batch), np.int64)
         filled = np.zeros(course.steps, np.int64)
