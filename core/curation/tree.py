@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,7 +152,7 @@ def _read(path: Path, points: int) -> Clusters:
     try:
         with np.load(path, allow_pickle=False) as saved:
             clusters = Clusters(saved["centroids"], saved["label"], saved["distance"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read ({error})", "delete it; the level is built again") from error
     if len(clusters.label) != points:
         raise DataError(f"{path} is a level over {len(clusters.label)} points, not {points}", "delete its folder")
