@@ -22,7 +22,7 @@ class Curated:
     """The studies of a training split that a trial trains on.
 
     studies: [S] bool. clusters: [T, S] int64, the cluster of every study on each of T levels, the finest first.
-    seconds: what it cost to find out.
+    seconds: what it cost the process that found out, since it was last started.
     """
 
     studies: Bools

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,9 +69,17 @@ def file_hash(name: str) -> str:
     """SHA-256 of the file of embeddings, "" where there is none. Raises DataError when it is absent."""
     if not name:
         return ""
-    if not Path(name).is_file():
+    path = Path(name)
+    if not path.is_file():
         raise DataError(f"curation.embeddings={name} does not exist", "write it with viewpair curate, or leave it out")
-    return sha256_file(Path(name))
+    found = path.stat()
+    return _hash_of(path, found.st_size, found.st_mtime_ns)
+
+
+@functools.cache
+def _hash_of(path: Path, _size: int, _changed: int) -> str:
+    # A plan asks for the ids of many trials, and the file may be large.
+    return sha256_file(path)
 
 
 @CURATIONS.register("tree", config=TreeConfig, source="arXiv 2503.18709, after 2405.15613")
