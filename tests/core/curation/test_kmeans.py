@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.cluster import kmeans_plusplus
 
 from core.curation.kmeans import assign, kmeans, lloyd, seeds
 from core.curation.points import Points, checked, in_memory
@@ -125,3 +126,18 @@ def test_a_part_of_points_has_their_coordinates() -> None:
     x = cloud(0, 50, 3)
     points = Points(x, np.full(3, 2, np.float32))
     np.testing.assert_array_equal(points.take(np.array([4, 2])).whole(), x[[4, 2]] - 2)
+
+
+def test_seeding_is_as_good_as_the_greedy_one_of_scikit_learn_and_better_than_the_plain_one() -> None:
+    x = cloud(7, 600, 2)
+
+    def potential(chosen: np.ndarray) -> float:
+        return float(squared(x, chosen).min(axis=1).sum())
+
+    ours = np.mean([potential(seeds(in_memory(x), 20, np.random.default_rng(s))) for s in range(25)])
+    greedy, plain = (
+        np.mean([potential(kmeans_plusplus(x, 20, random_state=s, n_local_trials=trials)[0]) for s in range(25)])
+        for trials in (None, 1)
+    )
+    assert ours == pytest.approx(greedy, rel=0.06)
+    assert ours < 0.9 * plain
