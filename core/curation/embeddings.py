@@ -108,6 +108,8 @@ def _ids(table: pq.ParquetFile, column: str, where: str) -> Strings:
     names, first = np.unique(ids, return_index=True)
     if len(names) < len(ids):
         row = int(np.setdiff1d(np.arange(len(ids)), first)[0])
-        raise DataError(f"{where}: {str(ids[row])!r} stands twice in column {column!r}", "give each row an id of its own")
+        raise DataError(
+            f"{where}: {str(ids[row])!r} stands twice in column {column!r}", "give each row an id of its own"
+        )
     found: Strings = ids
     return found

@@ -149,7 +149,7 @@ def test_a_trial_trains_on_what_was_chosen(built: Built, trial: Trial, curated: 
     found = choose_studies(setup, built[1], curated / "curation", None, never)
     assert found.studies.sum() == round(0.5 * table.n_studies)
     run = Run(setup, built[1], curated, found)
-    shown = [batch for batch in run.loader.batches(0, run.plan.total)]
+    shown = list(run.loader.batches(0, run.plan.total))
     ids = {name for batch in shown for name in run.loader.study_ids(batch)}
     assert ids <= set(table.study_ids[found.studies].tolist())
     coarse = dict(zip(table.study_ids.tolist(), found.clusters[-1].tolist(), strict=True))
@@ -171,7 +171,7 @@ def test_killed_while_it_curates_and_while_it_trains_it_ends_with_the_same_bytes
     built: Built, trial: Trial, tmp_path: Path, curated: Path
 ) -> None:
     overrides = (*TREE, "train.epochs=2")
-    # In the encoder's third step, after its first checkpoint; then, as that is behind it, in the trial's own first step.
+    # In the encoder's third step, after its first checkpoint; then, as that is behind it, in the trial's first.
     for last, is_curated in ((3, False), (1, True)):
         assert in_process(train_until, built[0], overrides, tmp_path, last) == -signal.SIGKILL
         assert (tmp_path / "curation" / CURATED).exists() == is_curated
@@ -216,8 +216,8 @@ def test_settings_that_cannot_be(overrides: tuple[str, ...], message: str) -> No
 
 def test_more_clusters_than_studies_and_collapsed_embeddings_are_refused(tmp_path: Path) -> None:
     table = random_table(0)
+    embeddings = np.random.default_rng(0).normal(size=(table.n_studies, 4)).astype(np.float32)
     with pytest.raises(ConfigError, match=r"level 1 has 9000 clusters, and there are only"):
-        embeddings = np.random.default_rng(0).normal(size=(table.n_studies, 4)).astype(np.float32)
         chosen(table, lambda _: embeddings, "curation=tree", "curation.levels=[9000,3]", folder=tmp_path)
     with pytest.raises(DataError, match=r"curation's encoder: all \d+ embeddings are the same"):
         chosen(table, lambda _: np.ones((table.n_studies, 4), np.float32), "curation=tree", folder=tmp_path)

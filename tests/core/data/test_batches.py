@@ -30,9 +30,7 @@ def shown(clusters: np.ndarray, seed: int, epochs: int, steps: int, batch: int) 
 
 @FEW
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=60), st.integers(0, 99), st.integers(1, 5), st.integers(1, 20))
-def test_each_cluster_has_an_equal_share_of_each_batch(
-    clusters: list[int], seed: int, steps: int, batch: int
-) -> None:
+def test_each_cluster_has_an_equal_share_of_each_batch(clusters: list[int], seed: int, steps: int, batch: int) -> None:
     labels = np.array(clusters)
     names = sorted(set(clusters))
     total: Counter[int] = Counter()
