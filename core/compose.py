@@ -41,13 +41,15 @@ def evaluation_config() -> type:
 @functools.cache
 def register_all() -> None:
     """Fill Hydra's config store with the schema and with every component that has a file."""
+    from core.curation.base import CURATIONS
+    from core.data.batches.base import BATCHES
     from core.data.pairings.base import PAIRINGS
     from core.data.readers.base import READERS
     from core.engines.base import ENGINES
     from core.measures.base import MEASURES
     from core.methods.base import METHODS
 
-    for registry in (READERS, PAIRINGS, METHODS, ENGINES, MEASURES):
+    for registry in (READERS, CURATIONS, BATCHES, PAIRINGS, METHODS, ENGINES, MEASURES):
         registry.discover()
     store = ConfigStore.instance()
     store.store(name="trial_schema", node=TrialConfig)
@@ -227,8 +229,8 @@ def trial_from_dict(saved: dict[str, Any]) -> TrialConfig:
 
     Raises ConfigError that names the first key which this version does not have.
     """
-    groups = ("data", "pairing", "method", "engine", "measure")
-    # A trial of before there were measures has none; the default is what it was.
+    groups = ("data", "curation", "batches", "pairing", "method", "engine", "measure")
+    # A trial of before there was such a group has none of it; the default is what it was.
     composed = compose([f"{group}={saved[group]['name']}" for group in groups if saved.get(group)])
     OmegaConf.set_struct(composed, True)
     try:

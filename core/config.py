@@ -7,7 +7,7 @@ that cannot work with a message that names the field.
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
 from core.errors import check_choice, check_range, require
@@ -65,6 +65,53 @@ class PairingConfig:
     """What every pairing strategy has: its name. A strategy's own config extends this."""
 
     name: str = setting("", "which pairing strategy (see core/data/pairings)")
+
+
+@dataclass
+class CurationConfig:
+    """What every curation has. Its own config extends this."""
+
+    name: str = setting("", "which curation (see core/curation/kinds)")
+    keep: float = setting(1.0, "share of the training studies that are trained on")
+
+    def __post_init__(self) -> None:
+        check_range("curation.keep", self.keep, 0, 1, open_low=True)
+
+    @property
+    def n_levels(self) -> int:
+        """Levels of clusters that it finds."""
+        return 0
+
+    @property
+    def encoder_epochs(self) -> int:
+        """Epochs that an encoder is trained for it alone."""
+        return 0
+
+    def is_default(self) -> bool:
+        """Whether nothing is curated."""
+        return self.name in ("", "none") and self.keep == 1
+
+    def identity(self) -> dict[str, Any]:
+        """What determines which studies it chooses."""
+        return asdict(self)
+
+    def check_trial(self, trial: TrialConfig) -> None:
+        """Raise ConfigError where this curation cannot work with the rest of the trial's config."""
+        require(
+            self.is_default() or trial.measure is None or trial.measure.name == "quality",
+            f"curation={self.name} curation.keep={self.keep} with measure={getattr(trial.measure, 'name', '')}",
+            "how fast a trial trains does not depend on whom it trains on: use curation=none",
+        )
+
+
+@dataclass
+class BatchesConfig:
+    """What every way of filling batches has: its name. Its own config extends this."""
+
+    name: str = setting("", "what fills a batch (see core/data/batches)")
+
+    def check_trial(self, trial: TrialConfig) -> None:
+        """Raise ConfigError where such batches cannot be filled with the rest of the trial's config."""
 
 
 @dataclass
@@ -267,6 +314,8 @@ class TrialConfig:
 
     seed: int = setting(0, "seed of initialisation, order, augmentation and masks")
     data: Any = setting(None, "the data set (group)")
+    curation: Any = setting(None, "which training studies are trained on (group)")
+    batches: Any = setting(None, "what fills a batch (group)")
     pairing: Any = setting(None, "which two images meet in the alignment term (group)")
     method: Any = setting(None, "the method (group)")
     model: ModelConfig = field(default_factory=ModelConfig, metadata={"line": "the encoder (group)"})
@@ -289,7 +338,6 @@ class TrialConfig:
         )
         if self.method is not None:
             self.method.check_trial(self)
-        if self.engine is not None:
-            self.engine.check_trial(self)
-        if self.measure is not None:
-            self.measure.check_trial(self)
+        for component in (self.curation, self.batches, self.engine, self.measure):
+            if component is not None:
+                component.check_trial(self)

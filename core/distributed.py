@@ -2,22 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import datetime
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
 
+# waiting for what rank 0 does by itself may last as long as training an encoder
+PATIENCE = datetime.timedelta(days=7)
+_alone = False
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Inside the block this process works by itself, as if it were in no group; the others do not take part."""
+    global _alone
+    before, _alone = _alone, True
+    try:
+        yield
+    finally:
+        _alone = before
+
+
+def is_alone() -> bool:
+    """Whether this process works by itself (`alone`)."""
+    return _alone
+
+
+def together() -> bool:
+    """Whether this process is in a group, and not `alone`."""
+    return not _alone and dist.is_available() and dist.is_initialized()
+
 
 def world_size() -> int:
     """Number of processes that train together."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    return dist.get_world_size() if together() else 1
 
 
 def rank() -> int:
     """This process's number in [0, world_size)."""
-    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+    return dist.get_rank() if together() else 0
+
+
+def wait_for_first_rank() -> None:
+    """Wait for days, if need be, until rank 0 has come here; it must be called on every rank."""
+    if world_size() > 1:
+        dist.barrier(dist.new_group(backend="gloo", timeout=PATIENCE))
 
 
 class _Gather(torch.autograd.Function):

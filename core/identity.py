@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import subprocess
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,19 @@ def result_config(config: TrialConfig) -> dict[str, Any]:
     """
     plain = trial_to_dict(config)
     chosen = {name: plain[name] for name in RESULT_FIELDS}
+    chosen |= _curation(config)
     chosen |= {"data": data_key(config.data), "loader.backend": config.loader.backend}
     return chosen | {key: _at(plain, key) for key in identity_keys(config)}
+
+
+def _curation(config: TrialConfig) -> dict[str, Any]:
+    """Curation and batches where they are not the default, so that trials of before there were any keep their ids."""
+    chosen: dict[str, Any] = {}
+    if config.curation is not None and not config.curation.is_default():
+        chosen["curation"] = config.curation.identity()
+    if config.batches is not None and config.batches.name != "random":
+        chosen["batches"] = asdict(config.batches)
+    return chosen
 
 
 def identity_keys(config: TrialConfig) -> tuple[str, ...]:

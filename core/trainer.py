@@ -20,11 +20,14 @@ from torch import Tensor
 from core import checkpoint, distributed, telemetry
 from core.compose import trial_to_dict
 from core.config import TrialConfig
+from core.curation.base import Curated
+from core.curation.choose import choose_studies, everything
 from core.data.augment import augment
+from core.data.batches.base import BATCHES
 from core.data.loader import Loader, make_loader
 from core.data.pairings.base import PAIRINGS
 from core.data.store import StudyStore, StudyTable
-from core.data.types import Bools
+from core.data.types import Bools, Ints
 from core.engines.base import ENGINES, Engine
 from core.errors import ConfigError, Interrupted, NonFiniteLossError
 from core.export import export_encoder, load_method_weights, save_method
@@ -102,8 +105,9 @@ def load_method(config: TrialConfig, store: StudyStore, folder: Path, device: to
     return method.to(device).eval()
 
 
-def training_loader(config: TrialConfig, table: StudyTable, studies: Bools, engine: Engine) -> Any:
-    """The batches of a trial: studies of the training split that its method may see."""
+def training_loader(config: TrialConfig, table: StudyTable, studies: Bools, clusters: Ints, engine: Engine) -> Any:
+    """The batches of a trial: studies of the training split that it may see. clusters: [T, S], of the whole split."""
+    filling = BATCHES.build(config.batches, clusters[:, studies]) if config.batches else None
     return make_loader(
         table.subset(studies),
         PAIRINGS.build(config.pairing),
@@ -112,6 +116,7 @@ def training_loader(config: TrialConfig, table: StudyTable, studies: Bools, engi
         batch_size=config.train.batch_size,
         rank=engine.rank,
         world_size=engine.world_size,
+        filling=filling,
     )
 
 
@@ -140,15 +145,16 @@ def write_config(config: TrialConfig, store: StudyStore, folder: Path) -> None:
 class Run:
     """One trial being trained: the engine, where it stands, and what it has cost."""
 
-    def __init__(self, config: TrialConfig, store: StudyStore, folder: Path) -> None:
+    def __init__(self, config: TrialConfig, store: StudyStore, folder: Path, curated: Curated | None = None) -> None:
         self.config, self.store, self.folder = config, store, folder
         self.table = store.splits["train"]
+        self.curated = curated or everything(self.table)
         self.plan = plan(config, self.table)
         device = pick_device(config.runtime.device)
         self.engine: Engine = ENGINES.build(config.engine, device)
         method = build_method(config, store, self.engine.device)
-        studies = method.train_studies(self.table, config.seed)
-        self.loader: Loader = training_loader(config, self.table, studies, self.engine)
+        studies = method.train_studies(self.table, config.seed) & self.curated.studies
+        self.loader: Loader = training_loader(config, self.table, studies, self.curated.clusters, self.engine)
         self.flops = method.forward_flops()
         self.parameters = sum(p.numel() for p in method.parameters())
         self.engine.prepare(method, config.optim, config.train)
@@ -270,7 +276,9 @@ class Run:
 
     def cost(self) -> dict[str, Any]:
         """What the run cost, all resumes included."""
-        hours = (self.meter.seconds + self.meter.wasted_seconds) * self.engine.world_size / 3600
+        # Other processes wait while the first one curates.
+        seconds = self.meter.seconds + self.meter.wasted_seconds + self.curated.seconds
+        hours = seconds * self.engine.world_size / 3600
         device = self.engine.device
         rates = telemetry.throughput(self.meter, sum(self.flops.values()), self.peak, self.engine.world_size)
         pairs = self.loader.pair_counts(0) if self.plan.total else {}
@@ -287,6 +295,7 @@ class Run:
             "decoder_flops": sum(v for k, v in self.flops.items() if k != "encoder"),
             "steps": self.plan.total,
             "pairs": pairs,
+            "curation_seconds": self.curated.seconds,
         }
 
     def finish(self) -> None:
@@ -316,7 +325,7 @@ def train(
         return
     if config.runtime.threads:
         torch.set_num_threads(config.runtime.threads)
-    run = Run(config, store, folder)
+    run = Run(config, store, folder, choose_studies(config, store, folder / "curation", on_step, stop))
     try:
         run.resume()
         run.loop(on_step, stop)

@@ -12,15 +12,14 @@ import numpy as np
 import torch
 
 from core.config import LoaderConfig
+from core.data.batches.base import PAIRING_STREAM, BatchFilling, Course
+from core.data.batches.random import RandomBatches, RandomConfig
 from core.data.pairings.base import Pairing, Pairs
 from core.data.readahead import read_ahead
 from core.data.store import StudyTable
 from core.data.types import Bools, Bytes, Ints
 from core.errors import require
 from core.methods.base import ViewBatch
-
-# Streams of random numbers, so that the order of studies is the same under every pairing.
-PAIRING_STREAM, ORDER_STREAM = 0, 1
 
 ReadPixels = Callable[[Ints], Bytes]
 
@@ -112,6 +111,7 @@ class Loader:
     """Batches read from memory-mapped pixels in exact order.
 
     batch_size: studies of a global batch. labelled: [S] bool, studies whose labels may be used (default all).
+    filling: which studies stand together in a batch (default: random ones).
     Of each global batch this rank gets a contiguous slice. The last, incomplete batch of an epoch is dropped.
     """
 
@@ -126,7 +126,9 @@ class Loader:
         rank: int = 0,
         world_size: int = 1,
         labelled: Bools | None = None,
+        filling: BatchFilling | None = None,
     ) -> None:
+        self.filling = filling or RandomBatches(RandomConfig(), np.empty((0, table.n_studies), np.int64))
         self.table, self.pairing, self.config, self.seed = table, pairing, config, seed
         self.labelled = np.ones(table.n_studies, dtype=bool) if labelled is None else labelled
         self.rank, self.world_size = rank, world_size
@@ -142,8 +144,8 @@ class Loader:
         return self.pairing.draw(self.table, np.random.default_rng([self.seed, epoch, PAIRING_STREAM]))
 
     def order(self, pairs: Pairs, epoch: int) -> Ints:
-        """The order in which an epoch shows its rows of `pairs`; a function of (seed, epoch) alone."""
-        return np.random.default_rng([self.seed, epoch, ORDER_STREAM]).permutation(len(pairs.anchor))
+        """The order in which an epoch shows its rows of `pairs`; a function of (seed, epoch) and the batch's size."""
+        return self.filling.order(pairs.anchor, Course(self.seed, epoch, self.steps_per_epoch, self.global_batch))
 
     def epoch(self, number: int) -> Epoch:
         """The draw of one epoch; the last two are kept."""
@@ -205,6 +207,7 @@ def make_loader(
     rank: int = 0,
     world_size: int = 1,
     labelled: Bools | None = None,
+    filling: BatchFilling | None = None,
 ) -> Batches:
     """The loader that `loader.backend` names: exact and memory-mapped, or streaming through webdataset."""
     build: type[Loader] = Loader
@@ -222,4 +225,5 @@ def make_loader(
         rank=rank,
         world_size=world_size,
         labelled=labelled,
+        filling=filling,
     )

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import webdataset
 
-from core.data.loader import ORDER_STREAM, Loader, pinned
+from core.data.batches.base import ORDER_STREAM
+from core.data.loader import Loader, pinned
 from core.data.mapped import ShardPixels
 from core.data.pairings.base import Pairs
 from core.data.readahead import read_ahead

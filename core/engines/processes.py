@@ -7,15 +7,17 @@ import os
 import torch
 from torch import distributed as dist
 
+from core import distributed
+
 
 def world_size() -> int:
-    """WORLD_SIZE, 1 where it is not set."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    """WORLD_SIZE, 1 where it is not set, and while this process works alone."""
+    return 1 if distributed.is_alone() else int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def rank() -> int:
-    """RANK, 0 where it is not set."""
-    return int(os.environ.get("RANK", "0"))
+    """RANK, 0 where it is not set, and while this process works alone."""
+    return 0 if distributed.is_alone() else int(os.environ.get("RANK", "0"))
 
 
 def local_world_size() -> int:
@@ -64,11 +66,11 @@ def join(device: torch.device) -> torch.device:
 
 def wait() -> None:
     """Wait until every process has come here."""
-    if dist.is_initialized():
+    if distributed.together():
         dist.barrier()
 
 
 def leave() -> None:
     """Leave the process group, if any."""
-    if dist.is_initialized():
+    if distributed.together():
         dist.destroy_process_group()

@@ -50,5 +50,5 @@ class Quality:
         train(config, store, folder, stop=stop)
 
     def images(self, config: TrialConfig, images: float, studies: float) -> float:
-        """Every image once an epoch."""
-        return images * config.train.epochs
+        """Every image once an epoch, those of the encoder that curation looks through included."""
+        return images * (config.train.epochs + config.curation.encoder_epochs)

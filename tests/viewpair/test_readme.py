@@ -70,7 +70,7 @@ def smaller(words: list[str]) -> list[str]:
         return [*words, *SMALL, *SWEEP, *data]
     if verb in ("status", "report", "resume", "cancel"):
         return words
-    return [*words, *(SMALL if verb in ("train", "evaluate") else SMALL[:1]), *data]
+    return [*words, *(SMALL if verb in ("train", "evaluate", "curate") else SMALL[:1]), *data]
 
 
 def write_films(folder: Path) -> None:

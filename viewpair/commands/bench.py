@@ -1,4 +1,4 @@
-"""viewpair bench: time the step, loaders, ledger, engines or phantom, or put the statistics to the test."""
+"""viewpair bench: time the step, loaders, ledger, engines or phantom; or put statistics and curation to the test."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 if TYPE_CHECKING:
     from core.config import TrialConfig
 
-LINE = "time the step, loaders, ledger, engines or phantom; or put the statistics to the test"
+LINE = "time the step, loaders, ledger, engines or phantom; or put statistics and curation to the test"
 PRIMARY = "trial"
 EXAMPLES = (
     "bench step",
@@ -20,6 +20,7 @@ EXAMPLES = (
     "bench phantom --repeat 3",
     "bench engines model=base data.size=224 train.batch_size=64",
     "bench statistics --simulations 500",
+    "bench curation --repeat 3",
     "bench ledger --trials 10000 paths.root=/scratch/outputs",
 )
 ACTIONS = {
@@ -29,6 +30,7 @@ ACTIONS = {
     "engines": "DDP and ZeRO 0-3 on several processes: seconds per step and in communication, memory",
     "ledger": "listing finished trials on the disk of paths.root: milliseconds per thousand",
     "statistics": "coverage of the intervals and false alarms of the tests, simulated",
+    "curation": "how even a lop-sided plane becomes, beside the published figures; --repeat is the number of seeds",
 }
 
 
@@ -81,6 +83,10 @@ def measure(trial: TrialConfig, arguments: argparse.Namespace) -> list[dict[str,
         from analysis.simulate import bench_statistics
 
         return list(bench_statistics(arguments.simulations))
+    if arguments.action == "curation":
+        from core.bench.curation import bench_curation
+
+        return bench_curation(arguments.repeat)
     from core.bench.loader import bench_loader
 
     return bench_loader(trial)
