@@ -121,14 +121,19 @@ class MVMAE(Method):
         if self.config.normalise_target:
             target = normalise_patches(target)[0]
         painted = reconstruction(predicted, target, batch)
+        loss, terms = self.generated(painted, tokens, batch)
         seen, weight = spread(tokens[:, 0], "embedding"), self.alignment_weight(step)
         if sum(batch.pairs_per_rank) == 0:
             # The latent head takes part with a gradient of 0: DDP waits for every parameter.
-            return {"loss": painted + 0 * self.pooled(tokens).sum(), "reconstruction": painted, **seen}
+            return {"loss": loss + 0 * self.pooled(tokens).sum(), **terms, **seen}
         aligned = alignment(
             self.config.distance, self.pooled(tokens), batch, self.config.reduction, self.config.temperature
         )
-        return {"loss": painted + weight * aligned, "reconstruction": painted, "alignment": aligned, **seen}
+        return {"loss": loss + weight * aligned, **terms, "alignment": aligned, **seen}
+
+    def generated(self, painted: Tensor, tokens: Tensor, batch: ViewBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """What is minimised beside the alignment, and its named terms: the reconstruction `painted`, here alone."""
+        return painted, {"reconstruction": painted}
 
     @torch.no_grad()
     def reconstruct(self, images: Tensor, view: Tensor, generator: torch.Generator) -> dict[str, Tensor]:

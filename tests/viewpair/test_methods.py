@@ -25,7 +25,7 @@ def test_every_method_is_listed_with_its_line_source_and_settings(capsys: pytest
         assert [word.partition("=")[0] for word in words] == [
             f"method.{name}" for name in asdict(entry.config()) if name != "name"
         ]
-        composed = to_trial(compose([f"method={entry.name}", *words]))
+        composed = to_trial(compose([f"method={entry.name}", "data.reports=true", *words]))
         assert asdict(composed.method) == asdict(entry.config())
 
 

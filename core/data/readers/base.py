@@ -12,6 +12,9 @@ from core.registry import Registry
 
 MANIFEST_COLUMNS = ("dataset", "patient_id", "study_id", "image_id", "view", "view_raw", "path", "split", "site")
 
+# A further text column, with data.reports=true: what the study's report concludes, alike in all of its rows, "" = none.
+REPORT = "report"
+
 
 class Reader(Protocol):
     """A data set's reader, built as `Reader(config)`."""
@@ -27,11 +30,12 @@ class Reader(Protocol):
     def manifest(self, workspace: Path) -> pd.DataFrame:
         """The manifest: a row per image with MANIFEST_COLUMNS (all str) and a float column per label.
 
-        `path` is absolute. Labels are 1, 0, -1, NaN; label columns are those not in MANIFEST_COLUMNS.
+        `path` is absolute. Labels are 1, 0, -1, NaN; label columns are those not in MANIFEST_COLUMNS and not REPORT,
+        which is there when `data.reports` is set.
         `workspace` is a folder of this data set's own, for a reader that makes its files (the phantom).
         """
 
 
 READERS: Registry[type[Reader]] = Registry("data", "core.data.readers")
 
-__all__ = ["MANIFEST_COLUMNS", "READERS", "DataConfig", "Reader"]
+__all__ = ["MANIFEST_COLUMNS", "READERS", "REPORT", "DataConfig", "Reader"]

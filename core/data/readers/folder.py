@@ -13,7 +13,7 @@ import pandas as pd
 
 from core.config import DataConfig, setting
 from core.data.manifest import check_files, listed, split_by_patient
-from core.data.readers.base import MANIFEST_COLUMNS, READERS
+from core.data.readers.base import MANIFEST_COLUMNS, READERS, REPORT
 from core.data.readers.tables import check_columns, parse_labels, parse_view, read_table
 from core.data.types import View
 from core.errors import DataError, require
@@ -22,7 +22,7 @@ from core.io import sha256_file
 LOG = logging.getLogger(__name__)
 NEEDED = ("path", "patient_id", "study_id", "view")
 # Columns that are known to be no labels; any other column must hold labels or be named in data.ignore.
-OTHER = (*NEEDED, "image_id", "split", "site")
+OTHER = (*NEEDED, "image_id", "split", "site", REPORT)
 SPLIT_WORDS = {"train": "train", "training": "train", "validate": "validate", "valid": "validate", "val": "validate"}
 SPLIT_WORDS |= {"validation": "validate", "test": "test", "testing": "test"}
 
@@ -89,6 +89,10 @@ class Folder:
         ).astype("str")
         report_unknown_views(manifest)
         check_files(paths, str(csv))
+        if self.config.reports:
+            check_columns(table, [REPORT], csv)
+            first = table.drop_duplicates("study_id").set_index("study_id")[REPORT]
+            manifest[REPORT] = table["study_id"].map(first)
         return manifest.join(self._labels(table, csv))
 
     def _labels(self, table: pd.DataFrame, csv: Path) -> pd.DataFrame:

@@ -10,8 +10,9 @@ import pandas as pd
 
 from core.config import DataConfig, setting
 from core.data.manifest import check_files
-from core.data.readers.base import MANIFEST_COLUMNS, READERS
+from core.data.readers.base import MANIFEST_COLUMNS, READERS, REPORT
 from core.data.readers.tables import parse_labels, read_table
+from core.data.reports import read_impression
 from core.data.types import View
 from core.errors import DataError, check_choice, require
 from core.io import sha256_file
@@ -55,6 +56,21 @@ def find_table(root: Path, kind: str) -> Path:
 def image_path(root: Path, subject: str, study: str, dicom: str, suffix: str) -> str:
     """files/p10/p10000032/s50414267/<dicom_id>.<suffix> under `root`."""
     return str(root / "files" / f"p{subject[:2]}" / f"p{subject}" / f"s{study}" / f"{dicom}.{suffix}")
+
+
+def report_path(root: Path, subject: str, study: str) -> Path:
+    """files/p10/p10000032/s50414267.txt under `root`: where mimic-cxr-reports.zip unpacks to."""
+    return root / "files" / f"p{subject[:2]}" / f"p{subject}" / f"s{study}.txt"
+
+
+def with_reports(manifest: pd.DataFrame, root: Path) -> pd.DataFrame:
+    """The manifest of a folder in MIMIC-CXR's layout with its REPORT column: impressions, "" where there is none."""
+    studies = manifest.drop_duplicates("study_id")
+    texts = {
+        study: read_impression(report_path(root, subject, study))
+        for study, subject in zip(studies["study_id"], studies["patient_id"], strict=True)
+    }
+    return manifest.assign(**{REPORT: manifest["study_id"].map(texts)})
 
 
 def mimic_manifest(root: Path, dataset: str, suffix: str, labeler: str = "chexpert") -> pd.DataFrame:
@@ -118,4 +134,5 @@ class MimicCXR:
 
     def manifest(self, workspace: Path) -> pd.DataFrame:
         """A row per image; `workspace` is not used."""
-        return mimic_manifest(self._root(), "mimic_cxr", self.config.images, self.config.labeler)
+        manifest = mimic_manifest(self._root(), "mimic_cxr", self.config.images, self.config.labeler)
+        return with_reports(manifest, self._root()) if self.config.reports else manifest
