@@ -42,6 +42,7 @@ class DataConfig:
     validate_fraction: float = setting(0.1, "share of patients in validate where there is no official split")
     test_fraction: float = setting(0.2, "share of patients in test where there is no official split")
     studies_per_shard: int = setting(512, "studies in one shard (a tar file)")
+    reports: bool = setting(False, "take the studies' reports along (their impressions, as text); mvmae_v2t needs them")
     max_quarantine: float = setting(0.02, "largest share of unreadable images before the build fails")
 
     def __post_init__(self) -> None:

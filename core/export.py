@@ -15,6 +15,7 @@ from core.data.types import View
 from core.errors import CheckpointError
 from core.io import atomic_path
 from core.methods.base import Method
+from core.models.context import ContextResNet
 from core.models.vit import PIXEL_MEAN, PIXEL_STD, ViewEncoder
 
 EXPORTED_VIEWS = (View.FRONTAL, View.LATERAL)
@@ -43,10 +44,13 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def timm_arguments(encoder: ViewEncoder) -> dict[str, Any]:
-    """Keyword arguments of timm.create_model("vit_base_patch16_224", ...) that build this architecture."""
+def timm_arguments(encoder: ViewEncoder | ContextResNet) -> dict[str, Any]:
+    """Keyword arguments of timm.create_model that build this architecture."""
+    if isinstance(encoder, ContextResNet):
+        return {"model_name": "resnet18", "in_chans": 1, "num_classes": 0}
     config = encoder.model_config
     return {
+        "model_name": "vit_base_patch16_224",
         "img_size": encoder.size,
         "patch_size": config.patch,
         "in_chans": 1,
@@ -61,20 +65,25 @@ def timm_arguments(encoder: ViewEncoder) -> dict[str, Any]:
     }
 
 
-def timm_state(encoder: ViewEncoder, view: View) -> dict[str, Tensor]:
-    """timm state dict of the encoder for one view; the view-type embedding is folded into the positions."""
+def timm_state(encoder: ViewEncoder | ContextResNet, view: View) -> dict[str, Tensor]:
+    """timm state dict of the encoder for one view; the view-type embedding is folded into the positions.
+
+    Context bottlenecks, which timm has not, stand beside it under "bottlenecks.".
+    """
+    if isinstance(encoder, ContextResNet):
+        return {name.removeprefix("backbone."): value for name, value in encoder.state_dict().items()}
     state = {name: value for name, value in encoder.state_dict().items() if name != "view_embed"}
     if encoder.view_embed is not None:
         state["pos_embed"] = state["pos_embed"] + encoder.view_embed[view].detach()
     return state
 
 
-def export_encoder(folder: Path, encoder: ViewEncoder) -> list[Path]:
+def export_encoder(folder: Path, encoder: ViewEncoder | ContextResNet) -> list[Path]:
     """Write encoder_<view>.safetensors for each view, with the timm arguments and pixel scale as metadata."""
     paths = []
     for view in EXPORTED_VIEWS:
         about = {
-            "timm": {"model_name": "vit_base_patch16_224", **timm_arguments(encoder)},
+            "timm": timm_arguments(encoder),
             "pixels": {"range": [0, 1], "mean": PIXEL_MEAN, "std": PIXEL_STD},
             "view": view.label,
         }
@@ -85,10 +94,18 @@ def export_encoder(folder: Path, encoder: ViewEncoder) -> list[Path]:
 
 
 def load_exported(path: Path) -> torch.nn.Module:
-    """The timm model of an exported encoder file, with its weights."""
+    """The timm model of an exported encoder file, with its weights.
+
+    Raises CheckpointError for an encoder with context bottlenecks: timm's model would be another one.
+    """
     from core.models.timm_import import import_timm
 
     state = load_tensors(path)
+    if any(name.startswith("bottlenecks.") for name in state):
+        raise CheckpointError(
+            f"{path} is an encoder with attention between its stages, which timm's model has not",
+            "take the trial's model.safetensors; or leave out what is named bottlenecks., as MLVICX's release does",
+        )
     with safe_open(path, "pt") as opened:
         arguments = json.loads(opened.metadata()["viewpair"])["timm"]
     model = import_timm().create_model(**arguments)

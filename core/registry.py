@@ -18,13 +18,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Entry(Generic[T]):
-    """One registered component: its name, what builds it, its config dataclass, one line, its source."""
+    """One registered component: its name, what builds it, its config dataclass, one line, its source.
+
+    overrides: options of other groups that come with it, such as {"pairing": "none"}.
+    """
 
     name: str
     build: T
     config: type
     line: str
     source: str
+    overrides: Mapping[str, str]
 
 
 class Registry(Generic[T]):
@@ -54,7 +58,7 @@ class Registry(Generic[T]):
 
         def add(build: T) -> T:
             line = (build.__doc__ or "").strip().split("\n")[0]
-            self._entries[name] = Entry(name, build, config, line, source)
+            self._entries[name] = Entry(name, build, config, line, source, dict(overrides or {}))
             node = OmegaConf.structured(config)
             if overrides:
                 with open_dict(node):

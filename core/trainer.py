@@ -26,6 +26,7 @@ from core.data.augment import augment
 from core.data.batches.base import BATCHES
 from core.data.loader import Loader, make_loader
 from core.data.pairings.base import PAIRINGS
+from core.data.reports import SPECIAL
 from core.data.store import StudyStore, StudyTable
 from core.data.types import Bools, Ints
 from core.engines.base import ENGINES, Engine
@@ -85,6 +86,12 @@ def plan(config: TrialConfig, table: StudyTable) -> Plan:
     )
 
 
+def report_sizes(store: StudyStore) -> tuple[int, int]:
+    """Numbers that a word of a report may have, and words of the longest report; (0, 0) without reports."""
+    reports = store.splits["train"].reports
+    return (0, 0) if reports is None else (SPECIAL + len(store.vocabulary), reports.shape[1])
+
+
 def build_method(config: TrialConfig, store: StudyStore, device: torch.device) -> Method:
     """The method with fresh weights, drawn from the trial's seed."""
     lengths = plan(config, store.splits["train"])
@@ -92,7 +99,9 @@ def build_method(config: TrialConfig, store: StudyStore, device: torch.device) -
     if attention == "auto":
         # Measured: on the CPU, bf16 with the fused kernel is 3-8 times slower than plain matrix products.
         attention = "sdpa" if device.type == "cuda" else "plain"
-    context = MethodContext(config.model, store.size, store.label_names, lengths.total, lengths.per_epoch, attention)
+    context = MethodContext(
+        config.model, store.size, store.label_names, lengths.total, lengths.per_epoch, attention, *report_sizes(store)
+    )
     torch.manual_seed(config.seed)
     method: Method = METHODS.build(config.method, context)
     return method

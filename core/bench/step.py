@@ -58,7 +58,7 @@ class PlainStep:
         pixels = normalise(images)
         masks = [torch.randperm(encoder.tokens) for _ in range(len(images))]
         order = torch.stack(masks).to(images.device)
-        keep, hidden = order[:, : self.method.visible], order[:, self.method.visible :]
+        keep, hidden = order[:, : self.method.visible], order[:, self.method.visible :][:, : self.method.painted]
         tokens = encoder(pixels, view)
         kept = torch.cat([tokens[:, :1], gather_tokens(tokens[:, 1:], keep)], dim=1)
         everything = decoder(kept, keep, hidden, view)
@@ -89,23 +89,48 @@ def timed(run: Callable[[ViewBatch], None], batch: ViewBatch, repeats: int) -> f
     return sorted(seconds[3:])[repeats // 2]
 
 
+def bench_context(config: TrialConfig, device: torch.device) -> MethodContext:
+    """A context with one label and 1000 steps."""
+    attention = config.runtime.attention
+    attention = ("sdpa" if device.type == "cuda" else "plain") if attention == "auto" else attention
+    return MethodContext(config.model, config.data.size, ("label",), 1000, 100, attention)
+
+
+def check_masked(config: TrialConfig, bench: str) -> None:
+    """Raise ConfigError for a method without a masked decoder."""
+    if not issubclass(METHODS.get(config.method.name).build, MVMAE):
+        raise ConfigError(
+            f"bench {bench} times masked autoencoders, and method={config.method.name} is none",
+            "use method=mvmae or method=mae",
+        )
+
+
+def engine_seconds(config: TrialConfig, method: MVMAE, batch: ViewBatch, device: torch.device, repeats: int) -> float:
+    """Median seconds of one optimiser step of `method` by the trial's engine."""
+    engine = ENGINES.build(config.engine, device)
+    engine.prepare(method, config.optim, config.train)
+    if config.runtime.compile:
+        compile_blocks(method)
+    generator = step_generator(device, 0, 0, 0)
+
+    def step(shown: ViewBatch) -> None:
+        engine.step(shown, 0, 1e-4, generator)
+
+    seconds = timed(step, batch, repeats)
+    engine.close()
+    return seconds
+
+
 def bench_step(config: TrialConfig, repeats: int = 10) -> list[dict[str, Any]]:
     """Rows (name, images_per_second, mfu, ms_per_step, data_wait_seconds, peak_memory_bytes, times_plain).
 
     Raises ConfigError for a method without a masked decoder: the plain step is a masked autoencoder's.
     """
+    check_masked(config, "step")
     device = pick_device(config.runtime.device)
-    studies = config.train.batch_size
-    attention = config.runtime.attention
-    attention = ("sdpa" if device.type == "cuda" else "plain") if attention == "auto" else attention
-    context = MethodContext(config.model, config.data.size, ("label",), 1000, 100, attention)
-    method = METHODS.build(config.method, context)
-    if not isinstance(method, MVMAE):
-        raise ConfigError(
-            f"bench step times masked autoencoders, and method={config.method.name} is none",
-            "use method=mvmae or method=mae",
-        )
-    batch = synthetic_batch(studies, config.data.size, 1, device)
+    context = bench_context(config, device)
+    method: MVMAE = METHODS.build(config.method, context)
+    batch = synthetic_batch(config.train.batch_size, config.data.size, 1, device)
     flops = sum(method.forward_flops().values())
     peak = peak_tflops(config.runtime, device, config.train.precision)
 
@@ -121,20 +146,9 @@ def bench_step(config: TrialConfig, repeats: int = 10) -> list[dict[str, Any]]:
         }
 
     rows = [row("plain", timed(PlainStep(method, device), batch, repeats))]
-    engine = ENGINES.build(config.engine, device)
-    trained = METHODS.build(config.method, context)
-    engine.prepare(trained, config.optim, config.train)
-    if config.runtime.compile:
-        compile_blocks(trained)
-    generator = step_generator(device, 0, 0, 0)
-
-    def step(shown: ViewBatch) -> None:
-        engine.step(shown, 0, 1e-4, generator)
-
-    seconds = timed(step, batch, repeats)
-    label = f"viewpair {config.train.precision} {attention}" + (" compiled" if config.runtime.compile else "")
-    rows.append(row(label, seconds))
-    engine.close()
+    seconds = engine_seconds(config, METHODS.build(config.method, context), batch, device, repeats)
+    compiled = " compiled" if config.runtime.compile else ""
+    rows.append(row(f"viewpair {config.train.precision} {context.attention}{compiled}", seconds))
     for entry in rows:
         entry["times_plain"] = entry["images_per_second"] / rows[0]["images_per_second"]
     return rows

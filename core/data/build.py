@@ -15,7 +15,7 @@ import pandas as pd
 
 from core.config import DataConfig
 from core.data.index import write_index
-from core.data.manifest import label_columns, select_labels, studies_of, validate
+from core.data.manifest import label_columns, reports_of, select_labels, studies_of, validate
 from core.data.readers.base import READERS
 from core.data.shards import ImagePlan, Record, ShardPlan, StudyPlan, finished_record, write_shard
 from core.data.store import INDEX, QUARANTINE, StudyStore, open_store
@@ -33,6 +33,8 @@ def data_key(config: DataConfig) -> str:
     settings = ("size", "resize", "labels", "split_seed", "validate_fraction", "test_fraction", "studies_per_shard")
     reader = READERS.build(config)
     identity = {"reader": reader.identity(), **{name: getattr(config, name) for name in settings}}
+    # Only where it is set, so that data sets of before there were reports keep their names.
+    identity |= {"reports": True} if config.reports else {}
     return f"{config.name}-{canonical_hash(identity)}"
 
 
@@ -89,6 +91,7 @@ def _disk_full_is_told(folder: Path) -> Iterator[None]:
 def _build(config: DataConfig, folder: Path, workers: int) -> None:
     with _disk_full_is_told(folder):
         manifest = READERS.build(config).manifest(folder / "source")
+        reports = reports_of(manifest) if config.reports else None
         plans = plan_shards(select_labels(validate(manifest), config.labels), config)
         allowed = config.max_quarantine * sum(plan.n_images for plan in plans)
         records = _finished(plans, folder)
@@ -102,7 +105,7 @@ def _build(config: DataConfig, folder: Path, workers: int) -> None:
                 if sum(len(r["quarantine"]) for r in records.values()) > allowed:
                     _refuse(config, folder, plans, records)
         _write_quarantine(folder, plans, records)
-        write_index(folder, config, plans, [records[plan.name] for plan in plans])
+        write_index(folder, config, plans, [records[plan.name] for plan in plans], reports)
 
 
 def plan_shards(manifest: pd.DataFrame, config: DataConfig) -> list[ShardPlan]:

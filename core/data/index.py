@@ -11,6 +11,7 @@ import pandas as pd
 
 from core.config import DataConfig
 from core.data.manifest import listed, one_class_labels
+from core.data.readers.base import REPORT
 from core.data.shards import Record, ShardPlan
 from core.data.store import IMAGES, INDEX, LABEL, QUARANTINE, SCHEMA, STUDIES
 from core.data.types import SPLITS, View
@@ -20,8 +21,16 @@ from core.io import atomic_path, canonical_hash, sha256_file, write_json
 LOG = logging.getLogger(__name__)
 
 
-def write_index(folder: Path, config: DataConfig, plans: Sequence[ShardPlan], records: Sequence[Record]) -> None:
+def write_index(
+    folder: Path,
+    config: DataConfig,
+    plans: Sequence[ShardPlan],
+    records: Sequence[Record],
+    reports: pd.Series | None = None,
+) -> None:
     """Write the index of finished shards. `index.json` comes last: its presence means that all is there.
+
+    reports: text by study_id, where the data set has them.
 
     Raises DataError when a split is left without a study. What a user should know (duplicates, one-class
     labels, studies without images) is logged as warnings and kept in the index.
@@ -31,6 +40,8 @@ def write_index(folder: Path, config: DataConfig, plans: Sequence[ShardPlan], re
     absent = [split for split in SPLITS if studies.empty or split not in set(studies["split"])]
     if absent:
         raise DataError(f"no study with a readable image is in split {listed(absent)}", f"see {folder / QUARANTINE}")
+    if reports is not None:
+        studies[REPORT] = studies["study_id"].map(reports).fillna("")
     names = [str(name).removeprefix(LABEL) for name in studies.columns if str(name).startswith(LABEL)]
     duplicates = duplicates_across_splits(studies, images)
     warnings = _warnings(studies.rename(columns=lambda c: str(c).removeprefix(LABEL)), names, lost, duplicates)
@@ -41,6 +52,7 @@ def write_index(folder: Path, config: DataConfig, plans: Sequence[ShardPlan], re
             table.to_parquet(temporary, index=False)
     shards = [_shard_entry(plan, record) for plan, record in zip(plans, records, strict=True)]
     identity = {"name": config.name, "shards": [s["sha256"] for s in shards], "sites": list(studies["site"])}
+    identity |= {"reports": list(studies[REPORT])} if reports is not None else {}
     write_json(
         folder / INDEX,
         {

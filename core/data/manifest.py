@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from core.config import DataConfig
-from core.data.readers.base import MANIFEST_COLUMNS
+from core.data.readers.base import MANIFEST_COLUMNS, REPORT
 from core.data.types import SPLITS, Bools, View
 from core.errors import ConfigError, DataError, did_you_mean
 
@@ -19,8 +19,19 @@ LISTED = 10
 
 
 def label_columns(manifest: pd.DataFrame) -> list[str]:
-    """The label columns of a manifest: all that are not MANIFEST_COLUMNS, in their order."""
-    return [str(name) for name in manifest.columns if name not in MANIFEST_COLUMNS]
+    """The label columns of a manifest: all that are neither MANIFEST_COLUMNS nor the report, in their order."""
+    return [str(name) for name in manifest.columns if name not in (*MANIFEST_COLUMNS, REPORT)]
+
+
+def reports_of(manifest: pd.DataFrame) -> pd.Series:
+    """The report of each study that has one, by study_id. Raises DataError when none of the training studies has."""
+    written = manifest[manifest[REPORT] != ""].drop_duplicates("study_id")
+    if "train" not in set(written["split"]):
+        raise DataError(
+            "data.reports=true, and no study of the training split has a report",
+            "check where the reports should be (README, Reports), or leave data.reports off",
+        )
+    return written.set_index("study_id")[REPORT]
 
 
 def listed(items: Sequence[object]) -> str:

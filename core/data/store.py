@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from core.data.mapped import ChosenPixels, PixelSource, ShardPixels
+from core.data.readers.base import REPORT
+from core.data.reports import encode, vocabulary
 from core.data.types import SPLITS, Bools, Floats, Ints, Strings
 from core.errors import DataError
 from core.io import read_json, sha256_file
@@ -27,6 +29,7 @@ class StudyTable:
 
     study_ids, patient_ids: [S] str. labels: [S, L] float32: 1, 0, -1 (uncertain), NaN (not mentioned).
     start: [S + 1] int64. image_ids: [I] str. view: [I] int64, `View` values. sites: [S] str, "" = unknown.
+    reports: [S, R] int64, words of the store's vocabulary as in core/data/reports.py; None where there are no reports.
     """
 
     split: str
@@ -39,6 +42,7 @@ class StudyTable:
     view: Ints
     sites: Strings
     pixels: PixelSource
+    reports: Ints | None = None
 
     @property
     def n_studies(self) -> int:
@@ -63,6 +67,7 @@ class StudyTable:
             image_ids=self.image_ids[rows],
             view=self.view[rows],
             sites=self.sites[studies],
+            reports=None if self.reports is None else self.reports[studies],
             pixels=self.pixels.take(rows) if isinstance(self.pixels, ShardPixels) else ChosenPixels(self.pixels, rows),
         )
 
@@ -71,7 +76,8 @@ class StudyTable:
 class StudyStore:
     """A built data set: a table a split, and what identifies it.
 
-    fingerprint: hash of the manifest and of every shard. size: side of an image, px.
+    fingerprint: hash of the manifest and of every shard. size: side of an image, px. vocabulary: words of the
+    training split's reports, none without reports.
     """
 
     name: str
@@ -79,6 +85,7 @@ class StudyStore:
     size: int
     label_names: tuple[str, ...]
     splits: Mapping[str, StudyTable]
+    vocabulary: tuple[str, ...] = ()
 
 
 def open_store(folder: Path, deep: bool = False) -> StudyStore:
@@ -95,7 +102,12 @@ def open_store(folder: Path, deep: bool = False) -> StudyStore:
     shards = tuple(folder / shard["file"] for shard in index["shards"])
     names = tuple(index["label_names"])
     splits = {split: _table(split, names, studies, images, shards, index["size"]) for split in SPLITS}
-    return StudyStore(index["name"], index["fingerprint"], index["size"], names, splits)
+    words: tuple[str, ...] = ()
+    if REPORT in studies:
+        words = vocabulary(studies.loc[studies["split"] == "train", REPORT])
+        tokens = encode(list(studies[REPORT]), words)
+        splits = {k: replace(t, reports=tokens[studies["split"] == k]) for k, t in splits.items()}
+    return StudyStore(index["name"], index["fingerprint"], index["size"], names, splits, words)
 
 
 def read_index(folder: Path) -> dict[str, Any]:

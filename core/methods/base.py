@@ -29,6 +29,7 @@ class ViewBatch:
     so that it does not depend on the number of processes.
     images_per_study, pairs_per_study: images and pairs of every study of the global batch, rank by rank, on the
     host: what others hold is known without a message. Each rank holds B of these studies.
+    report: [B, R] int64, words of each study's report (core/data/reports.py); None where there are no reports.
     """
 
     images: Tensor
@@ -42,6 +43,7 @@ class ViewBatch:
     slots: int
     images_per_study: tuple[int, ...]
     pairs_per_study: tuple[int, ...]
+    report: Tensor | None = None
 
     @property
     def images_per_rank(self) -> tuple[int, ...]:
@@ -71,7 +73,8 @@ class MethodContext:
 
     model: the encoder's config. size: side of an image, px. labels: names of the L labels.
     total_steps and steps_per_epoch: length of training in optimiser steps, for schedules.
-    attention: "sdpa" | "plain".
+    attention: "sdpa" | "plain". vocabulary: numbers that a word of a report may have, 0 where there are no reports;
+    report_words: R, words of the longest report and its end.
     """
 
     model: ModelConfig
@@ -80,6 +83,8 @@ class MethodContext:
     total_steps: int
     steps_per_epoch: int
     attention: str
+    vocabulary: int = 0
+    report_words: int = 0
 
 
 class Method(nn.Module):

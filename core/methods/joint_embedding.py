@@ -33,10 +33,17 @@ class JointEmbeddingConfig(MethodConfig):
             f"method={self.name} needs pairs and pairing=none forms none",
             "use pairing=same_view_augmented (unstructured) or pairing=same_study (structured)",
         )
+        train = trial.train
         require(
-            trial.train.batch_size >= 2,
+            train.batch_size >= 2,
             f"method={self.name} needs batch statistics or negatives and train.batch_size=1",
             "use a batch of at least 2 studies",
+        )
+        require(
+            train.batch_size // train.micro_batches >= 2,
+            f"method={self.name} needs batch statistics or negatives and train.micro_batches={train.micro_batches} "
+            f"leaves one study of train.batch_size={train.batch_size} in each part",
+            "use fewer parts",
         )
 
     def check_widths(self, field: str) -> None:
@@ -66,6 +73,10 @@ class JointEmbedding(Method):
         tokens: Tensor = self.get_submodule(encoder)(normalise(batch.images), batch.view)
         return tokens[:, 0]
 
+    def representation(self, features: Tensor) -> Tensor:
+        """The part of `features` that is evaluated, and watched for collapse: all of it, unless a method says less."""
+        return features
+
     def embed(self, features: Tensor, batch: ViewBatch, step: int) -> tuple[Tensor, ...]:
         """What is compared, from the online features [N, D]; the first is watched for collapse."""
         raise NotImplementedError
@@ -82,7 +93,7 @@ class JointEmbedding(Method):
     def forward(self, batch: ViewBatch, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Losses of `compare`, and the spread of features and embeddings; 0 for a batch with fewer than two pairs."""
         features = self.features(self.online, batch)
-        seen = spread(features, "embedding")
+        seen = spread(self.representation(features), "embedding")
         if sum(batch.pairs_per_rank) < 2:
             return {"loss": self.nothing(), **seen}
         embeddings = tuple(at_least_float32(e) for e in self.embed(features, batch, step))

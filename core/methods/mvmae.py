@@ -13,12 +13,14 @@ from core.losses.alignment import DISTANCES, REDUCTIONS, alignment
 from core.losses.reconstruction import normalise_patches, reconstruction
 from core.losses.spread import spread
 from core.methods.base import METHODS, Method, MethodContext, ViewBatch
+from core.models.cross_decoder import CrossDecoder
 from core.models.decoder import PatchDecoder
-from core.models.masking import random_masks, visible_patches
+from core.models.masking import painted_patches, random_masks, visible_patches
 from core.models.vit import PIXEL_MEAN, PIXEL_STD, ViewEncoder, gather_tokens, normalise, patchify, unpatchify
 from core.schedules import SCHEDULES, scheduled
 
 TOKENS = ("all", "cls", "all_but_cls")
+DECODERS: dict[str, type[PatchDecoder] | type[CrossDecoder]] = {"self": PatchDecoder, "cross": CrossDecoder}
 
 
 @dataclass
@@ -39,6 +41,12 @@ class MVMAEConfig(MethodConfig):
     pool: str = setting("mean", "how tokens are compared: mean (pooled first) | none (token by token)")
     latent_head: bool = setting(False, "a linear head D -> D before the distance")
     normalise_target: bool = setting(False, "normalise the pixels of each target patch (He et al.'s MAE)")
+    decoder: str = setting(
+        "self", "the decoder's attention: self (among all tokens) | cross (of hidden on visible patches; CrossMAE)"
+    )
+    predict_ratio: float = setting(
+        1.0, "share of the hidden patches that is painted, in (0, 1]; CrossMAE gives it as a share of all patches"
+    )
 
     def __post_init__(self) -> None:
         check_range("method.mask_ratio", self.mask_ratio, 0, 1, open_low=True, open_high=True)
@@ -50,6 +58,8 @@ class MVMAEConfig(MethodConfig):
         check_choice("method.distance", self.distance, DISTANCES)
         check_choice("method.reduction", self.reduction, REDUCTIONS)
         check_choice("method.tokens", self.tokens, TOKENS)
+        check_choice("method.decoder", self.decoder, DECODERS)
+        check_range("method.predict_ratio", self.predict_ratio, 0, 1, open_low=True)
         check_choice("method.pool", self.pool, ("mean", "none"))
         require(
             self.pool == "mean",
@@ -59,8 +69,9 @@ class MVMAEConfig(MethodConfig):
         )
 
     def check_trial(self, trial: TrialConfig) -> None:
-        """At least one patch must stay visible at the trial's image and patch size."""
-        visible_patches((trial.data.size // trial.model.patch) ** 2, self.mask_ratio)
+        """At least one patch must stay visible, and one be painted, at the trial's image and patch size."""
+        patches = (trial.data.size // trial.model.patch) ** 2
+        painted_patches(patches - visible_patches(patches, self.mask_ratio), self.predict_ratio)
 
 
 @METHODS.register("mvmae", config=MVMAEConfig, source="arXiv 2507.02987")
@@ -68,13 +79,15 @@ class MVMAE(Method):
     """Masked reconstruction of each view plus alignment across the views that the pairing puts together."""
 
     config: MVMAEConfig
+    decoder: PatchDecoder | CrossDecoder
 
     def __init__(self, config: MVMAEConfig, context: MethodContext) -> None:
         super().__init__(config, context)
         self.encoder = ViewEncoder(context.model, context.size, context.attention)
-        self.decoder = PatchDecoder(context.model, self.encoder.tokens, context.attention)
+        self.decoder = DECODERS[config.decoder](context.model, self.encoder.tokens, context.attention)
         self.latent = nn.Linear(context.model.width, context.model.width) if config.latent_head else nn.Identity()
         self.visible = visible_patches(self.encoder.tokens, config.mask_ratio)
+        self.painted = painted_patches(self.encoder.tokens - self.visible, config.predict_ratio)
 
     def alignment_weight(self, step: int) -> float:
         """beta(t) at an optimiser step."""
@@ -101,19 +114,26 @@ class MVMAE(Method):
         images = normalise(batch.images)
         keep, hidden = random_masks(batch.slot, batch.slots, self.encoder.tokens, self.visible, generator)
         tokens = self.encoder(images, batch.view, keep)
+        # The hidden patches stand in random order: the first ones are a random share.
+        hidden = hidden[:, : self.painted]
         predicted = self.decoder(tokens, keep, hidden, batch.view)
         target = gather_tokens(patchify(images, self.encoder.patch), hidden)
         if self.config.normalise_target:
             target = normalise_patches(target)[0]
         painted = reconstruction(predicted, target, batch)
+        loss, terms = self.generated(painted, tokens, batch)
         seen, weight = spread(tokens[:, 0], "embedding"), self.alignment_weight(step)
         if sum(batch.pairs_per_rank) == 0:
             # The latent head takes part with a gradient of 0: DDP waits for every parameter.
-            return {"loss": painted + 0 * self.pooled(tokens).sum(), "reconstruction": painted, **seen}
+            return {"loss": loss + 0 * self.pooled(tokens).sum(), **terms, **seen}
         aligned = alignment(
             self.config.distance, self.pooled(tokens), batch, self.config.reduction, self.config.temperature
         )
-        return {"loss": painted + weight * aligned, "reconstruction": painted, "alignment": aligned, **seen}
+        return {"loss": loss + weight * aligned, **terms, "alignment": aligned, **seen}
+
+    def generated(self, painted: Tensor, tokens: Tensor, batch: ViewBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """What is minimised beside the alignment, and its named terms: the reconstruction `painted`, here alone."""
+        return painted, {"reconstruction": painted}
 
     @torch.no_grad()
     def reconstruct(self, images: Tensor, view: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
@@ -137,4 +157,5 @@ class MVMAE(Method):
 
     def forward_flops(self) -> dict[str, float]:
         """Floating-point operations of one image's forward pass, by part."""
-        return {"encoder": self.encoder.flops(self.visible), "decoder": self.decoder.flops(self.visible)}
+        decoder = self.decoder.flops(self.visible, self.painted)
+        return {"encoder": self.encoder.flops(self.visible), "decoder": decoder}

@@ -13,8 +13,16 @@ from core.data.types import View
 from core.models.vit import block_flops, build_blocks, gather_tokens, init_linear, layer_norm, sincos_positions
 
 
+def decoder_positions(config: ModelConfig, patches: int) -> nn.Parameter:
+    """Learned or fixed sine-cosine positions [1, patches, D] of a decoder."""
+    width = config.decoder_width or config.width
+    if config.positions == "sincos":
+        return nn.Parameter(sincos_positions(width, int(patches**0.5)), requires_grad=False)
+    return nn.Parameter(nn.init.trunc_normal_(torch.empty(1, patches, width), std=0.02))
+
+
 class PatchDecoder(nn.Module):
-    """Decoder from [N, 1 + K, D] encoder tokens to the pixels of the hidden patches.
+    """Decoder from [N, 1 + K, D] encoder tokens to the pixels of hidden patches; those that are left out are not seen.
 
     Learned (or sine-cosine) positions for CLS + patches; the view-type embedding is added to every token
     (arXiv 2507.02987, code).
@@ -22,27 +30,22 @@ class PatchDecoder(nn.Module):
 
     def __init__(self, config: ModelConfig, patches: int, attention: str) -> None:
         super().__init__()
-        self.model_config, self.patches = config, patches
+        self.model_config = config
         width = config.decoder_width or config.width
         heads = config.decoder_heads or config.heads
         self.width = width
         self.project = nn.Linear(config.width, width) if width != config.width else nn.Identity()
         self.mask_token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.cls_position = nn.Parameter(torch.zeros(1, 1, width))
-        self.pos_embed = self._positions(config, width)
+        self.pos_embed = decoder_positions(config, patches)
         self.view_embed = nn.Parameter(torch.randn(len(View), width) * 0.02) if config.view_embedding else None
         self.blocks = build_blocks(width, config.decoder_depth, heads, config.mlp_ratio, config.qk_norm, attention)
         self.norm = layer_norm(width)
         self.head = nn.Linear(width, config.patch**2)
         init_linear(self)
 
-    def _positions(self, config: ModelConfig, width: int) -> nn.Parameter:
-        if config.positions == "sincos":
-            return nn.Parameter(sincos_positions(width, int(self.patches**0.5)), requires_grad=False)
-        return nn.Parameter(nn.init.trunc_normal_(torch.empty(1, self.patches, width), std=0.02))
-
     def forward(self, tokens: Tensor, keep: Tensor, hidden: Tensor, view: Tensor) -> Tensor:
-        """tokens [N, 1 + K, D], keep [N, K], hidden [N, T - K], view [N] -> pixels [N, T - K, patch * patch]."""
+        """tokens [N, 1 + K, D], keep [N, K], hidden [N, P], view [N] -> pixels [N, P, patch * patch]."""
         tokens = self.project(tokens)
         positions = self.pos_embed.expand(len(tokens), -1, -1)
         visible = tokens[:, 1:] + gather_tokens(positions, keep)
@@ -54,9 +57,9 @@ class PatchDecoder(nn.Module):
         decoded = self.blocks(sequence)[:, 1 + keep.shape[1] :]
         return self.head(self.norm(decoded))
 
-    def flops(self, visible: int) -> float:
-        """Floating-point operations of one image's forward pass with `visible` visible patches."""
-        config, tokens = self.model_config, self.patches + 1
+    def flops(self, visible: int, painted: int) -> float:
+        """Floating-point operations of one image's forward pass: `painted` patches from `visible` ones."""
+        config, tokens = self.model_config, visible + 1 + painted
         project = 2 * (visible + 1) * config.width * self.width if self.width != config.width else 0
-        head = 2 * (self.patches - visible) * self.width * config.patch**2
+        head = 2 * painted * self.width * config.patch**2
         return project + head + config.decoder_depth * block_flops(tokens, self.width, config.mlp_ratio)

@@ -44,6 +44,20 @@ class BatchNorm(nn.BatchNorm1d):
         self.num_batches_tracked += 1
 
 
+class BatchNorm2d(BatchNorm):
+    """The same over the places of maps [n, C, h, w] of all processes, for convolutional networks."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Maps and rows alike."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """[n, C, h, w] -> [n, C, h, w]; on one process torch's own kernel."""
+        if distributed.world_size() == 1 or not self.training:
+            return super().forward(rows)
+        places = rows.movedim(1, 3)
+        return super().forward(places.flatten(0, 2)).view(places.shape).movedim(3, 1)
+
+
 def mlp(width: int, widths: list[int]) -> nn.Sequential:
     """Linear layers with batch norm and ReLU after all but the last, which is linear without a bias."""
     layers: list[nn.Module] = []

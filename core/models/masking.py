@@ -21,6 +21,17 @@ def visible_patches(patches: int, mask_ratio: float) -> int:
     return visible
 
 
+def painted_patches(hidden: int, predict_ratio: float) -> int:
+    """How many of `hidden` patches are painted. Raises ConfigError when none would be."""
+    painted = int(hidden * predict_ratio + 1e-9)
+    require(
+        painted > 0,
+        f"method.predict_ratio={predict_ratio} paints none of {hidden} hidden patches",
+        "choose a ratio that leaves at least one",
+    )
+    return painted
+
+
 def random_masks(
     slot: Tensor, slots: int, patches: int, visible: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:

@@ -131,8 +131,8 @@ class ViewEncoder(nn.Module):
             return nn.Parameter(fixed, requires_grad=False)
         return nn.Parameter(nn.init.trunc_normal_(torch.empty(1, self.tokens, config.width), std=0.02))
 
-    def forward(self, images: Tensor, view: Tensor, keep: Tensor | None = None) -> Tensor:
-        """Tokens of the visible patches; see the class."""
+    def first_tokens(self, images: Tensor, view: Tensor, keep: Tensor | None = None) -> Tensor:
+        """What enters the blocks: CLS and the embedded visible patches, [N, 1 + K, D]."""
         patches = patchify(images, self.patch)
         positions = self.pos_embed.expand(len(images), -1, -1)
         if keep is not None:
@@ -140,8 +140,11 @@ class ViewEncoder(nn.Module):
         tokens = self.patch_embed(patches) + positions
         if self.view_embed is not None:
             tokens = tokens + self.view_embed[view].unsqueeze(1)
-        tokens = torch.cat([self.cls_token.expand(len(images), -1, -1), tokens], dim=1)
-        return self.norm(self.blocks(tokens))
+        return torch.cat([self.cls_token.expand(len(images), -1, -1), tokens], dim=1)
+
+    def forward(self, images: Tensor, view: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Tokens of the visible patches; see the class."""
+        return self.norm(self.blocks(self.first_tokens(images, view, keep)))
 
     @torch.no_grad()
     def embed(self, images: Tensor, view: Tensor, pool: str = "cls") -> Tensor:

@@ -9,6 +9,8 @@ from core.methods.base import MethodContext, ViewBatch
 
 TINY = ModelConfig(name="test", patch=8, width=32, depth=2, heads=2, decoder_width=16, decoder_depth=1, decoder_heads=2)
 
+VOCABULARY, REPORT_WORDS = 12, 6
+
 
 def make_batch(views_per_study: list[int], size: int = 32, labels: int = 3, seed: int = 0) -> ViewBatch:
     """Studies with the given numbers of images (1 to 3), every two images of a study a pair."""
@@ -35,9 +37,21 @@ def make_batch(views_per_study: list[int], size: int = 32, labels: int = 3, seed
         slots=3 * b,
         images_per_study=tuple(views_per_study),
         pairs_per_study=tuple(n * (n - 1) // 2 for n in views_per_study),
+        report=make_reports(b, generator),
     )
+
+
+def make_reports(studies: int, generator: torch.Generator) -> torch.Tensor:
+    """[studies, 6] words 4 to 11 of reports of 2, 4 and no words in turn, their end (2) and padding (0)."""
+    report = torch.randint(4, VOCABULARY, (studies, REPORT_WORDS), generator=generator)
+    length = (torch.arange(studies) * 2 + 2) % REPORT_WORDS
+    place = torch.arange(REPORT_WORDS)
+    report = report.masked_fill(place > length[:, None], 0).masked_fill(place == length[:, None], 2)
+    return report.masked_fill(length[:, None] == 0, 0)
 
 
 def make_context(size: int = 32, labels: int = 3, total_steps: int = 100) -> MethodContext:
     """A context around the tiny model."""
-    return MethodContext(TINY, size, tuple(f"L{i}" for i in range(labels)), total_steps, 10, "plain")
+    return MethodContext(
+        TINY, size, tuple(f"L{i}" for i in range(labels)), total_steps, 10, "plain", VOCABULARY, REPORT_WORDS
+    )

@@ -17,6 +17,7 @@ from core.data.store import StudyStore
 SMALL = (
     "data.patients=40",
     "data.size=32",
+    "data.reports=true",
     "data.single_view_share=0.3",
     "model.width=32",
     "model.depth=2",

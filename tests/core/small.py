@@ -6,7 +6,9 @@ SMALL: dict[str, dict[str, object]] = {
     "barlow_twins": {"projector": [16, 16]},
     "byol": {"layers": [32, 16]},
     "dino": {"prototypes": 24, "hidden": 32, "bottleneck": 16},
+    "mlvicx": {"backbone": "vit", "expander": [16, 16], "channels": 4},
     "mocov3": {"projector": [32, 32, 16], "predictor": [32, 16]},
+    "mvmae_v2t": {"caption_depth": 1},
     "vicreg": {"expander": [16, 16]},
 }
 

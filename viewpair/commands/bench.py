@@ -1,4 +1,4 @@
-"""viewpair bench: time the step, loaders, ledger, engines or phantom; or put statistics and curation to the test."""
+"""viewpair bench: time the step, decoders, loaders, ledger, engines, phantom; put statistics and curation to the test."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from omegaconf import DictConfig
 if TYPE_CHECKING:
     from core.config import TrialConfig
 
-LINE = "time the step, loaders, ledger, engines or phantom; or put statistics and curation to the test"
+LINE = "time the step, decoders, loaders, ledger, engines or phantom; or put statistics and curation to the test"
 PRIMARY = "trial"
 EXAMPLES = (
     "bench step",
     "bench step model=base data.size=224 train.batch_size=128 runtime.compile=true --json step.json",
+    "bench decoder model=base data.size=224 train.batch_size=16 method.mask_ratio=0.75",
     "bench loader data.patients=200",
     "bench phantom --repeat 3",
     "bench engines model=base data.size=224 train.batch_size=64",
@@ -25,6 +26,7 @@ EXAMPLES = (
 )
 ACTIONS = {
     "step": "one optimiser step: images per second, MFU, memory",
+    "decoder": "the step with each decoder of a masked autoencoder: what CrossMAE's saves, in FLOPs and in time",
     "loader": "reading batches: images per second, seconds waited",
     "phantom": "rendering the phantom: milliseconds a study on one core",
     "engines": "DDP and ZeRO 0-3 on several processes: seconds per step and in communication, memory",
@@ -67,6 +69,10 @@ def measure(trial: TrialConfig, arguments: argparse.Namespace) -> list[dict[str,
         from core.bench.step import bench_step
 
         return bench_step(trial, arguments.repeat)
+    if arguments.action == "decoder":
+        from core.bench.decoder import bench_decoder
+
+        return bench_decoder(trial, arguments.repeat)
     if arguments.action == "phantom":
         from core.bench.phantom import bench_phantom
 

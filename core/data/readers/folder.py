@@ -13,7 +13,7 @@ import pandas as pd
 
 from core.config import DataConfig, setting
 from core.data.manifest import check_there, listed, split_by_patient
-from core.data.readers.base import MANIFEST_COLUMNS, READERS
+from core.data.readers.base import MANIFEST_COLUMNS, READERS, REPORT
 from core.data.readers.files import locate
 from core.data.readers.tables import check_columns, parse_labels, parse_view, read_table
 from core.data.types import View
@@ -23,7 +23,7 @@ from core.io import sha256_file
 LOG = logging.getLogger(__name__)
 NEEDED = ("path", "patient_id", "study_id", "view")
 # Columns that are known to be no labels; any other column must hold labels or be named in data.ignore.
-OTHER = (*NEEDED, "image_id", "split", "site")
+OTHER = (*NEEDED, "image_id", "split", "site", REPORT)
 SPLIT_WORDS = {"train": "train", "training": "train", "validate": "validate", "valid": "validate", "val": "validate"}
 SPLIT_WORDS |= {"validation": "validate", "test": "test", "testing": "test"}
 
@@ -92,6 +92,10 @@ class Folder:
             columns=list(MANIFEST_COLUMNS),
         ).astype("str")
         report_unknown_views(manifest)
+        if self.config.reports:
+            check_columns(table, [REPORT], csv)
+            first = table.drop_duplicates("study_id").set_index("study_id")[REPORT]
+            manifest[REPORT] = table["study_id"].map(first)
         return manifest.join(self._labels(table, csv))
 
     def _findings(self, table: pd.DataFrame) -> pd.Series | str:

@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 
 from core.config import setting
-from core.data.readers.base import READERS
+from core.data.readers.base import READERS, REPORT
 from core.data.readers.public import PublicConfig, PublicReader, Source, to_manifest
 from core.data.readers.tables import parse_labels, read_table
+from core.data.reports import read_impression
 from core.data.types import View
 from core.errors import DataError, check_choice
 from core.io import sha256_file
@@ -54,6 +55,21 @@ def find_table(root: Path, kind: str) -> Path:
 def image_file(subject: str, study: str, dicom: str, suffix: str) -> str:
     """files/p10/p10000032/s50414267/<dicom_id>.<suffix>."""
     return f"files/p{subject[:2]}/p{subject}/s{study}/{dicom}.{suffix}"
+
+
+def report_path(root: Path, subject: str, study: str) -> Path:
+    """files/p10/p10000032/s50414267.txt under `root`: where mimic-cxr-reports.zip unpacks to."""
+    return root / "files" / f"p{subject[:2]}" / f"p{subject}" / f"s{study}.txt"
+
+
+def with_reports(manifest: pd.DataFrame, root: Path) -> pd.DataFrame:
+    """The manifest of a folder in MIMIC-CXR's layout with its REPORT column: impressions, "" where there is none."""
+    studies = manifest.drop_duplicates("study_id")
+    texts = {
+        study: read_impression(report_path(root, subject, study))
+        for study, subject in zip(studies["study_id"], studies["patient_id"], strict=True)
+    }
+    return manifest.assign(**{REPORT: manifest["study_id"].map(texts)})
 
 
 def mimic_rows(root: Path, suffix: str, labeler: str = "chexpert") -> pd.DataFrame:
@@ -122,3 +138,8 @@ class MimicCXR(PublicReader):
     def read(self, root: Path) -> Source:
         """The tables joined, one label row a study."""
         return Source(mimic_rows(root, self.config.images, self.config.labeler))
+
+    def manifest(self, workspace: Path) -> pd.DataFrame:
+        """A row per image, with reports where `data.reports` asks for them."""
+        manifest = super().manifest(workspace)
+        return with_reports(manifest, self.root()) if self.config.reports else manifest

@@ -9,8 +9,9 @@ import pandas as pd
 
 from core.data.phantom.config import PhantomConfig
 from core.data.phantom.generate import generate, identity
+from core.data.phantom.reports import write_reports
 from core.data.readers.base import READERS
-from core.data.readers.mimic_cxr import mimic_manifest
+from core.data.readers.mimic_cxr import mimic_manifest, report_path, with_reports
 from core.data.readers.tables import read_table
 
 
@@ -30,7 +31,13 @@ class PhantomReader:
         generate(self.config, workspace)
         manifest = mimic_manifest(workspace, "phantom", "dcm")
         studies = read_table(workspace / "phantom-studies.csv.gz", ["study_id", "site"]).set_index("study_id")
-        return manifest.assign(site=manifest["study_id"].map(studies["site"]))
+        manifest = manifest.assign(site=manifest["study_id"].map(studies["site"]))
+        if not self.config.reports:
+            return manifest
+        subjects = dict(zip(manifest["study_id"], manifest["patient_id"], strict=True))
+        paths = {study: report_path(workspace, subject, study) for study, subject in subjects.items()}
+        write_reports(workspace, manifest, paths)
+        return with_reports(manifest, workspace)
 
 
 __all__ = ["PhantomConfig", "PhantomReader"]

@@ -97,7 +97,7 @@ def test_fewer_than_two_pairs_give_a_loss_and_gradients_of_zero(name: str, views
 def test_no_token_is_masked(name: str) -> None:
     method, seen = build(name), []
     for encoder in (m for n, m in method.named_children() if n.endswith("encoder")):
-        encoder.blocks.register_forward_hook(lambda *call: seen.append(call[-1].shape[1]))
+        encoder.blocks[0].register_forward_hook(lambda *call: seen.append(call[-1].shape[1]))
     losses(method, make_batch([2, 2]))
     assert set(seen) == {1 + 16}
 

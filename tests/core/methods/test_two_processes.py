@@ -17,7 +17,7 @@ from core.data.build import prepare
 from core.data.loader import Loader
 from core.data.pairings.base import PAIRINGS
 from core.data.store import StudyStore
-from core.models.heads import BatchNorm
+from core.models.heads import BatchNorm, BatchNorm2d
 from core.trainer import build_method, step_generator
 from tests.core.conftest import small_trial
 from tests.core.engines.ranks import on_two
@@ -83,6 +83,9 @@ def test_two_processes_train_what_one_does(built: tuple[Path, StudyStore], saved
             torch.testing.assert_close(there["weights"], here["weights"], rtol=1e-3, atol=1e-5)
 
 
+MAPS, MAP_WEIGHTS = torch.randn(2, 7, 3, 2, 4, generator=torch.Generator().manual_seed(2))
+
+
 def normalise_there(folder: Path) -> None:
     """Five rows on one rank, two on the other: the outputs, their gradients and the running statistics."""
     dist.init_process_group("gloo")
@@ -92,7 +95,15 @@ def normalise_there(folder: Path) -> None:
     out = layer(rows)
     (out.square() * WEIGHTS[mine]).sum().backward()
     none = layer(ROWS[:0] if rank else ROWS)
-    state = {"out": out.detach(), "gradient": rows.grad, "bias": layer.bias.grad, "mean": layer.running_mean}
+    maps = MAPS[mine].clone().requires_grad_()
+    (BatchNorm2d(3)(maps).square() * MAP_WEIGHTS[mine]).sum().backward()
+    state = {
+        "maps": maps.grad,
+        "out": out.detach(),
+        "gradient": rows.grad,
+        "bias": layer.bias.grad,
+        "mean": layer.running_mean,
+    }
     torch.save({**state, "none": none.detach()}, folder / f"{rank}.pt")
     dist.destroy_process_group()
 
@@ -116,3 +127,10 @@ def test_batch_norm_is_over_the_rows_of_all_ranks(saved: Path) -> None:
     torch.testing.assert_close(parts[0]["bias"] + parts[1]["bias"], layer.bias.grad)
     torch.testing.assert_close(parts[1]["mean"], layer.running_mean)
     assert parts[1]["none"].shape == (0, 3)
+
+
+def test_batch_norm_of_maps_is_over_the_places_of_all_ranks(saved: Path) -> None:
+    gradients = [torch.load(saved / f"{rank}.pt", weights_only=True)["maps"] for rank in (0, 1)]
+    maps = MAPS.clone().requires_grad_()
+    (nn.BatchNorm2d(3)(maps).square() * MAP_WEIGHTS).sum().backward()
+    torch.testing.assert_close(torch.cat(gradients), maps.grad)

@@ -36,9 +36,9 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.models.compiled.BACKEND", "aot_eager")
 
 
-def method() -> Method:
+def method(decoder: str = "self") -> Method:
     torch.manual_seed(0)
-    built: Method = METHODS.build(MVMAEConfig(), MethodContext(TINY, 32, ("label",), 100, 10, "plain"))
+    built: Method = METHODS.build(MVMAEConfig(decoder=decoder), MethodContext(TINY, 32, ("label",), 100, 10, "plain"))
     return built
 
 
@@ -56,8 +56,9 @@ def losses(trained: nn.Module) -> tuple[list[float], list[int]]:
 
 
 @pytest.mark.usefixtures("traced")
-def test_one_graph_for_encoder_and_decoder_whatever_the_number_of_images() -> None:
-    eager = method()
+@pytest.mark.parametrize("decoder", ["self", "cross"])
+def test_one_graph_for_encoder_and_decoder_whatever_the_number_of_images(decoder: str) -> None:
+    eager = method(decoder)
     compiled = copy.deepcopy(eager)
     compile_blocks(compiled)
     assert list(compiled.state_dict()) == list(eager.state_dict())
