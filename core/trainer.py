@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from core import checkpoint, distributed, telemetry
+from core.checkpoint import MODEL_FILE
 from core.compose import trial_to_dict
 from core.config import TrialConfig
 from core.data.augment import augment
@@ -29,6 +30,7 @@ from core.engines.base import ENGINES, Engine
 from core.errors import ConfigError, Interrupted, NonFiniteLossError
 from core.export import export_encoder, load_method_weights, save_method
 from core.identity import code_version, differences, result_config, trial_id
+from core.initial import initialise
 from core.io import read_json, write_json
 from core.methods.base import METHODS, Method, MethodContext, ViewBatch
 from core.models.compiled import compile_blocks
@@ -36,7 +38,6 @@ from core.schedules import learning_rate
 
 OnStep = Callable[[int, int], None]
 Stop = Callable[[], bool]
-MODEL_FILE = "model.safetensors"
 
 # Two streams of random numbers a step: adding a draw to one must not shift the other.
 AUGMENT_STREAM, METHOD_STREAM = 0, 1
@@ -147,6 +148,7 @@ class Run:
         device = pick_device(config.runtime.device)
         self.engine: Engine = ENGINES.build(config.engine, device)
         method = build_method(config, store, self.engine.device)
+        initialise(method, config.init)
         studies = method.train_studies(self.table, config.seed)
         self.loader: Loader = training_loader(config, self.table, studies, self.engine)
         self.flops = method.forward_flops()
