@@ -6,6 +6,7 @@ without translation. The view-type embedding (arXiv 2507.02987, code) is added t
 
 from __future__ import annotations
 
+import copy
 import math
 from functools import partial
 from typing import Any
@@ -46,6 +47,11 @@ def unpatchify(patches: Tensor, patch: int) -> Tensor:
 def gather_tokens(tokens: Tensor, keep: Tensor) -> Tensor:
     """tokens [N, T, D], keep [N, K] int64 -> [N, K, D]."""
     return torch.gather(tokens, 1, keep.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
+
+
+def pooled(tokens: Tensor, pool: str) -> Tensor:
+    """Tokens [N, 1 + T, D] of whole images as features [N, D] float32: "cls" | "mean" (of the patch tokens)."""
+    return (tokens[:, 0] if pool == "cls" else tokens[:, 1:].mean(1)).float()
 
 
 def sincos_positions(width: int, side: int) -> Tensor:
@@ -149,8 +155,19 @@ class ViewEncoder(nn.Module):
 
         pool: "cls" takes the CLS token, "mean" the mean of the patch tokens.
         """
-        tokens = self(normalise(images), view)
-        return (tokens[:, 0] if pool == "cls" else tokens[:, 1:].mean(1)).float()
+        return pooled(self(normalise(images), view), pool)
+
+    def layer_of(self, name: str) -> int:
+        """Layer of a parameter for layer-wise rates: 0 the stem, i + 1 block i; the last norm is of the last block."""
+        if name.startswith("blocks."):
+            return int(name.split(".")[1]) + 1
+        return self.model_config.depth if name.startswith("norm.") else 0
+
+    def trainable_copy(self) -> ViewEncoder:
+        """A copy with these weights in which all that is not fixed by design trains, whatever a method has frozen."""
+        twin = copy.deepcopy(self).requires_grad_(True)
+        twin.pos_embed.requires_grad_(self.model_config.positions != "sincos")
+        return twin
 
     def flops(self, visible: int) -> float:
         """Floating-point operations of one image's forward pass with `visible` patches."""

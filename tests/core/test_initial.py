@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +15,8 @@ from torch import Tensor, nn
 
 from core import checkpoint
 from core.config import InitConfig, TrialConfig
-from core.data.build import prepare
 from core.data.store import StudyStore
-from core.errors import CheckpointError, ConfigError
+from core.errors import CheckpointError, ConfigError, Interrupted
 from core.export import export_encoder
 from core.identity import differences, result_config, trial_id
 from core.initial import initialise
@@ -28,7 +26,6 @@ from core.models.timm_import import import_timm
 from core.models.vit import normalise
 from core.trainer import MODEL_FILE, train
 from tests.core.batches import TINY
-from tests.core.conftest import in_process, small_trial
 from tests.core.small import SMALL
 
 Trial = Callable[..., TrialConfig]
@@ -209,24 +206,14 @@ def test_a_trials_id_is_of_the_weights_and_not_of_their_name(trial: Trial, tmp_p
     assert [d.split(":")[0] for d in differences(result_config(first), result_config(third))] == ["init.sha256"]
 
 
-def train_until(root: Path, overrides: tuple[str, ...], folder: Path, last: int) -> None:
-    """Train, and end by kill -9 once `last` steps are done."""
-    config = small_trial(root, overrides)
-
-    def die(step: int, _: int) -> None:
-        if step == last:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    train(config, prepare(config.data, root), folder, on_step=die)
-
-
 def test_fine_tuning_a_trained_trial_starts_at_its_weights_and_resumes(
     built: Built, trial: Trial, tmp_path: Path
 ) -> None:
     train(trial("method=mae", "train.epochs=1"), built[1], tmp_path / "mae")
     overrides = ("method=supervised", "train.epochs=1", f"init.path={tmp_path / 'mae'}")
     config = trial(*overrides)
-    assert in_process(train_until, built[0], overrides, tmp_path / "cut", 3) == -signal.SIGKILL
+    with pytest.raises(Interrupted):
+        train(config, built[1], tmp_path / "cut", stop=lambda: True)
     for name in ("cut", "whole"):
         train(config, built[1], tmp_path / name)
     assert sha256_file(tmp_path / "cut" / MODEL_FILE) == sha256_file(tmp_path / "whole" / MODEL_FILE)
