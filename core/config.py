@@ -77,6 +77,10 @@ class MethodConfig:
     def check_trial(self, trial: TrialConfig) -> None:
         """Raise ConfigError where this method cannot work with the rest of the trial's config."""
 
+    def in_sequence(self, trial: TrialConfig) -> list[TrialConfig]:
+        """The trials that are trained one after the other for this trial: itself, but for a method made of others."""
+        return [trial]
+
 
 @dataclass
 class ModelConfig:

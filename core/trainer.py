@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from core.io import read_json, write_json
 from core.methods.base import METHODS, Method, MethodContext, ViewBatch
 from core.models.compiled import compile_blocks
 from core.schedules import learning_rate
+from core.stages import Stage, stages
 
 OnStep = Callable[[int, int], None]
 Stop = Callable[[], bool]
@@ -81,6 +82,12 @@ def plan(config: TrialConfig, table: StudyTable) -> Plan:
         warmup=config.optim.warmup_epochs * per_epoch,
         peak_lr=config.optim.base_lr * config.train.batch_size / 256,
     )
+
+
+def build_engine(config: TrialConfig) -> Engine:
+    """The engine on the device that the config asks for; joins the process group, if any."""
+    engine: Engine = ENGINES.build(config.engine, pick_device(config.runtime.device))
+    return engine
 
 
 def build_method(config: TrialConfig, store: StudyStore, device: torch.device) -> Method:
@@ -141,12 +148,19 @@ def write_config(config: TrialConfig, store: StudyStore, folder: Path) -> None:
 class Run:
     """One trial being trained: the engine, where it stands, and what it has cost."""
 
-    def __init__(self, config: TrialConfig, store: StudyStore, folder: Path) -> None:
-        self.config, self.store, self.folder = config, store, folder
+    def __init__(
+        self,
+        config: TrialConfig,
+        store: StudyStore,
+        folder: Path,
+        engine: Engine | None = None,
+        earlier: Sequence[Path] = (),
+    ) -> None:
+        """engine: who runs it, one of its own if none is given. earlier: folders of stages whose cost counts too."""
+        self.config, self.store, self.folder, self.earlier = config, store, folder, earlier
         self.table = store.splits["train"]
         self.plan = plan(config, self.table)
-        device = pick_device(config.runtime.device)
-        self.engine: Engine = ENGINES.build(config.engine, device)
+        self.engine: Engine = engine or build_engine(config)
         method = build_method(config, store, self.engine.device)
         initialise(method, config.init)
         studies = method.train_studies(self.table, config.seed)
@@ -298,7 +312,8 @@ class Run:
             return
         method = build_method(self.config, self.store, torch.device("cpu"))
         method.load_state_dict(weights)
-        telemetry.write_cost(self.folder, self.cost())
+        before = [read_json(folder / telemetry.COST) for folder in self.earlier]
+        telemetry.write_cost(self.folder, telemetry.summed_cost([*before, self.cost()]))
         export_encoder(self.folder, method.encoder)
         save_method(self.folder / MODEL_FILE, method)
         checkpoint.remove(self.checkpoints)
@@ -318,12 +333,31 @@ def train(
         return
     if config.runtime.threads:
         torch.set_num_threads(config.runtime.threads)
-    run = Run(config, store, folder)
+    total, done = plan(config, store.splits["train"]).total, 0
+    engine = build_engine(config)
     try:
-        run.resume()
-        run.loop(on_step, stop)
-        run.finish()
-        # Nobody leaves before the files are there: whoever goes on expects them, and the first to go ends the group.
-        run.engine.wait()
+        for stage in stages(config, folder):
+            if stage.folder != folder:
+                write_config(stage.config, store, stage.folder)
+            train_stage(stage, store, engine, shifted(on_step, done, total), stop)
+            done += plan(stage.config, store.splits["train"]).total
     finally:
-        run.engine.close()
+        engine.close()
+
+
+def shifted(on_step: OnStep | None, before: int, total: int) -> OnStep | None:
+    """`on_step` for a stage that follows `before` of all `total` steps."""
+    return None if on_step is None else lambda step, _: on_step(before + step, total)
+
+
+def train_stage(stage: Stage, store: StudyStore, engine: Engine, on_step: OnStep | None, stop: Stop) -> None:
+    """Train one stage, from where it stands, unless it is trained; `train` says what it raises."""
+    # The first process looks for all: a network disk that has once said "no" to another may go on saying so.
+    if distributed.from_first_rank(engine.rank == 0 and (stage.folder / MODEL_FILE).exists()):
+        return
+    run = Run(stage.config, store, stage.folder, engine, stage.earlier)
+    run.resume()
+    run.loop(on_step, stop)
+    run.finish()
+    # Nobody leaves before the files are there: whoever goes on expects them, and the first to go ends the group.
+    engine.wait()

@@ -1,4 +1,4 @@
-"""Fine-tuning: timm's own layer groups, early stopping, which labels it sees, what it costs, where it does not apply."""
+"""Fine-tuning: timm's layer groups, early stopping, which labels it sees, what it costs, where it does not apply."""
 
 from __future__ import annotations
 
