@@ -18,7 +18,7 @@ from core.errors import NonFiniteLossError
 from core.evaluation.layer_decay import layer_groups
 from core.methods.base import ViewBatch
 from core.methods.supervised import label_head, label_loss, study_means
-from core.models.vit import normalise, pooled
+from core.models.vit import normalise
 from core.schedules import learning_rate
 from core.trainer import step_generator
 
@@ -56,7 +56,10 @@ class Tuned:
 
 
 class Classifier(nn.Module):
-    """An encoder that trains on, and a linear head over its features; a study's logits are the mean over its images."""
+    """An encoder that trains on, and a linear head over its features; a study's logits are the mean over its images.
+
+    What it asks of an encoder: `trainable_copy`, `features` (with gradients), `layer_of`, `flops`; see ViewEncoder.
+    """
 
     def __init__(self, encoder: Any, labels: int, pool: str, seed: int) -> None:
         super().__init__()
@@ -73,7 +76,7 @@ class Classifier(nn.Module):
         return self._logits(images, view, study, studies)
 
     def _logits(self, images: Tensor, view: Tensor, study: Tensor, studies: int) -> Tensor:
-        features = pooled(self.encoder(normalise(images), view), self.pool)
+        features = self.encoder.features(normalise(images), view, self.pool)
         return study_means(self.head(features), study, studies)
 
     def flops(self) -> float:

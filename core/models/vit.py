@@ -49,11 +49,6 @@ def gather_tokens(tokens: Tensor, keep: Tensor) -> Tensor:
     return torch.gather(tokens, 1, keep.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
 
 
-def pooled(tokens: Tensor, pool: str) -> Tensor:
-    """Tokens [N, 1 + T, D] of whole images as features [N, D] float32: "cls" | "mean" (of the patch tokens)."""
-    return (tokens[:, 0] if pool == "cls" else tokens[:, 1:].mean(1)).float()
-
-
 def sincos_positions(width: int, side: int) -> Tensor:
     """Fixed 2-D sine-cosine positions [1, side * side, width] (He et al. 2021, code). width % 4 == 0."""
     frequency = 1.0 / 10000 ** (torch.arange(width // 4, dtype=torch.float64) / (width / 4))
@@ -149,13 +144,18 @@ class ViewEncoder(nn.Module):
         tokens = torch.cat([self.cls_token.expand(len(images), -1, -1), tokens], dim=1)
         return self.norm(self.blocks(tokens))
 
+    def features(self, images: Tensor, view: Tensor, pool: str) -> Tensor:
+        """Features [N, D] float32 of whole normalised images: "cls", the CLS token | "mean", of the patch tokens."""
+        tokens = self(images, view)
+        return (tokens[:, 0] if pool == "cls" else tokens[:, 1:].mean(1)).float()
+
     @torch.no_grad()
     def embed(self, images: Tensor, view: Tensor, pool: str = "cls") -> Tensor:
         """Frozen feature of whole images: uint8 [N, 1, H, W], view [N] -> float32 [N, D].
 
         pool: "cls" takes the CLS token, "mean" the mean of the patch tokens.
         """
-        return pooled(self(normalise(images), view), pool)
+        return self.features(normalise(images), view, pool)
 
     def layer_of(self, name: str) -> int:
         """Layer of a parameter for layer-wise rates: 0 the stem, i + 1 block i; the last norm is of the last block."""
