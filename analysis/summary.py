@@ -126,9 +126,9 @@ class Bootstrap:
 
 
 def label_fractions(collected: Collected) -> tuple[float, ...]:
-    """Label fractions that any probe or head was measured at, ascending; the usual ones without results."""
+    """Label fractions of any probe, head or fine-tuning, ascending; the usual ones without results."""
     keys = {key for loaded in collected.results.values() for key in loaded.scores}
-    found = {fraction for evaluation, fraction in keys if evaluation in ("probe", "head")}
+    found = {fraction for evaluation, fraction in keys if evaluation in ("probe", "head", "finetune")}
     return tuple(sorted(found)) or USUAL_FRACTIONS
 
 

@@ -8,6 +8,7 @@ that cannot work with a message that names the field.
 from __future__ import annotations
 
 from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from core.errors import check_choice, check_range, require
@@ -124,6 +125,10 @@ class MethodConfig:
     def check_trial(self, trial: TrialConfig) -> None:
         """Raise ConfigError where this method cannot work with the rest of the trial's config."""
 
+    def in_sequence(self, trial: TrialConfig) -> list[TrialConfig]:
+        """The trials that are trained one after the other for this trial: itself, but for a method made of others."""
+        return [trial]
+
 
 @dataclass
 class ModelConfig:
@@ -164,6 +169,35 @@ class ModelConfig:
             self.positions != "sincos" or self.width % 4 == 0,
             f"model.width={self.width} is no multiple of 4",
             "model.positions=sincos needs one",
+        )
+
+
+@dataclass
+class InitConfig:
+    """Weights that the encoder starts from (core/initial.py). A method's heads and its decoder always start fresh."""
+
+    path: str = setting(
+        "", "a trained trial's folder, or a file: .safetensors or .pth, ours or timm's; empty = fresh weights"
+    )
+    mean: list[float] = setting(
+        [0.485, 0.456, 0.406], "pixel mean that a file for RGB images was trained with (ImageNet's; augreg: 0.5 thrice)"
+    )
+    std: list[float] = setting(
+        [0.229, 0.224, 0.225], "pixel standard deviation that it was trained with (ImageNet's; augreg: 0.5 thrice)"
+    )
+
+    def __post_init__(self) -> None:
+        require(
+            not self.path or Path(self.path).expanduser().exists(),
+            f"init.path={self.path} does not exist",
+            "give a trained trial's folder, or a checkpoint file",
+        )
+        three = len(self.mean) == len(self.std) == 3
+        require(
+            three, f"init.mean={self.mean} and init.std={self.std} are not 3 channels each", "give red, green, blue"
+        )
+        require(
+            min(self.std) > 0, f"init.std={self.std} is not above 0", "give standard deviations of pixels in [0, 1]"
         )
 
 
@@ -320,6 +354,7 @@ class TrialConfig:
     pairing: Any = setting(None, "which two images meet in the alignment term (group)")
     method: Any = setting(None, "the method (group)")
     model: ModelConfig = field(default_factory=ModelConfig, metadata={"line": "the encoder (group)"})
+    init: InitConfig = field(default_factory=InitConfig, metadata={"line": "weights that the encoder starts from"})
     optim: OptimConfig = field(default_factory=OptimConfig, metadata={"line": "the optimiser (group)"})
     train: TrainConfig = field(default_factory=TrainConfig, metadata={"line": "length and batch"})
     augment: AugmentConfig = field(default_factory=AugmentConfig, metadata={"line": "augmentation"})

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from core.compose import trial_to_dict
 from core.config import TrialConfig
 from core.data.build import data_key
+from core.initial import initial_identity
 from core.io import canonical_hash
 from core.measures.base import MEASURES
 
@@ -24,11 +25,13 @@ def result_config(config: TrialConfig) -> dict[str, Any]:
     """The part of a trial's config that changes its result: never paths or evaluation.
 
     Engine, runtime and the rest of the loader only where the trial's measure says so (how fast, not what is learned).
+    Initial weights by their content, where there are any.
     """
     plain = trial_to_dict(config)
     chosen = {name: plain[name] for name in RESULT_FIELDS}
     chosen |= _curation(config)
     chosen |= {"data": data_key(config.data), "loader.backend": config.loader.backend}
+    chosen |= initial_identity(config.init)
     return chosen | {key: _at(plain, key) for key in identity_keys(config)}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,8 @@ from core.io import json_ready, write_json, write_text
 # Dense bf16 peaks of the makers' data sheets, TFLOP/s.
 GPU_PEAKS = {"H200": 989.0, "H100": 989.0, "A100": 312.0, "L40S": 362.0, "L4": 121.0, "A10": 125.0, "V100": 125.0}
 FORWARD_AND_BACKWARD = 3.0
+COST = "cost.json"
+SUMMED = ("seconds", "data_wait_seconds", "images", "wasted_seconds", "device_hours", "cost", "steps")
 
 
 def measured_matmul_tflops(device: torch.device, dtype: torch.dtype, seconds: float = 0.05) -> float:
@@ -128,6 +131,27 @@ def model_flops_utilisation(rate: float, flops_per_image: float, peak: float) ->
     return rate * flops_per_image * FORWARD_AND_BACKWARD / 1e12 / peak if peak > 0 else float("nan")
 
 
+def summed_cost(costs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The cost of stages that ran one after the other: sums, the greatest memory, and means where a value is a rate.
+
+    What is no amount (the device, pairs an epoch, parameters) is the last stage's.
+    """
+    last = costs[-1]
+    if len(costs) == 1:
+        return last
+    images, seconds = (sum(cost[name] for cost in costs) for name in ("images", "seconds"))
+    total = {name: sum(cost[name] for cost in costs) for name in SUMMED}
+    total["peak_memory_bytes"] = max(cost["peak_memory_bytes"] for cost in costs)
+    if images and seconds:
+        total["images_per_second"] = images / seconds
+        # Unknown where the device's peak is; JSON has no NaN.
+        utilised = [float("nan") if cost["mfu"] is None else cost["mfu"] * cost["seconds"] for cost in costs]
+        total["mfu"] = sum(utilised) / seconds
+        for name in ("encoder_flops", "decoder_flops"):
+            total[name] = sum(cost[name] * cost["images"] for cost in costs) / images
+    return {**last, **total}
+
+
 def write_cost(folder: Path, values: dict[str, Any]) -> None:
     """Write cost.json: what the run cost, all resumes included."""
-    write_json(folder / "cost.json", values)
+    write_json(folder / COST, values)

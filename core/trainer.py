@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from core import checkpoint, distributed, telemetry
+from core.checkpoint import MODEL_FILE
 from core.compose import trial_to_dict
 from core.config import TrialConfig
 from core.curation.base import Curated
@@ -33,14 +34,15 @@ from core.engines.base import ENGINES, Engine
 from core.errors import ConfigError, Interrupted, NonFiniteLossError
 from core.export import export_encoder, load_method_weights, save_method
 from core.identity import code_version, differences, result_config, trial_id
+from core.initial import initialise
 from core.io import read_json, write_json
 from core.methods.base import METHODS, Method, MethodContext, ViewBatch
 from core.models.compiled import compile_blocks
 from core.schedules import learning_rate
+from core.stages import Stage, stages
 
 OnStep = Callable[[int, int], None]
 Stop = Callable[[], bool]
-MODEL_FILE = "model.safetensors"
 
 # Two streams of random numbers a step: adding a draw to one must not shift the other.
 AUGMENT_STREAM, METHOD_STREAM = 0, 1
@@ -90,6 +92,12 @@ def report_sizes(store: StudyStore) -> tuple[int, int]:
     """Numbers that a word of a report may have, and words of the longest report; (0, 0) without reports."""
     reports = store.splits["train"].reports
     return (0, 0) if reports is None else (SPECIAL + len(store.vocabulary), reports.shape[1])
+
+
+def build_engine(config: TrialConfig) -> Engine:
+    """The engine on the device that the config asks for; joins the process group, if any."""
+    engine: Engine = ENGINES.build(config.engine, pick_device(config.runtime.device))
+    return engine
 
 
 def build_method(config: TrialConfig, store: StudyStore, device: torch.device) -> Method:
@@ -154,14 +162,23 @@ def write_config(config: TrialConfig, store: StudyStore, folder: Path) -> None:
 class Run:
     """One trial being trained: the engine, where it stands, and what it has cost."""
 
-    def __init__(self, config: TrialConfig, store: StudyStore, folder: Path, curated: Curated | None = None) -> None:
-        self.config, self.store, self.folder = config, store, folder
+    def __init__(
+        self,
+        config: TrialConfig,
+        store: StudyStore,
+        folder: Path,
+        curated: Curated | None = None,
+        engine: Engine | None = None,
+        earlier: Sequence[Path] = (),
+    ) -> None:
+        """engine: who runs it, one of its own if none is given. earlier: folders of stages whose cost counts too."""
+        self.config, self.store, self.folder, self.earlier = config, store, folder, earlier
         self.table = store.splits["train"]
         self.curated = curated or everything(self.table)
         self.plan = plan(config, self.table)
-        device = pick_device(config.runtime.device)
-        self.engine: Engine = ENGINES.build(config.engine, device)
+        self.engine: Engine = engine or build_engine(config)
         method = build_method(config, store, self.engine.device)
+        initialise(method, config.init)
         studies = method.train_studies(self.table, config.seed) & self.curated.studies
         self.loader: Loader = training_loader(config, self.table, studies, self.curated.clusters, self.engine)
         self.flops = method.forward_flops()
@@ -314,7 +331,8 @@ class Run:
             return
         method = build_method(self.config, self.store, torch.device("cpu"))
         method.load_state_dict(weights)
-        telemetry.write_cost(self.folder, self.cost())
+        before = [read_json(folder / telemetry.COST) for folder in self.earlier]
+        telemetry.write_cost(self.folder, telemetry.summed_cost([*before, self.cost()]))
         export_encoder(self.folder, method.encoder)
         save_method(self.folder / MODEL_FILE, method)
         checkpoint.remove(self.checkpoints)
@@ -334,12 +352,34 @@ def train(
         return
     if config.runtime.threads:
         torch.set_num_threads(config.runtime.threads)
-    run = Run(config, store, folder, choose_studies(config, store, folder / "curation", on_step, stop))
+    curated = choose_studies(config, store, folder / "curation", on_step, stop)
+    total, done = plan(config, store.splits["train"]).total, 0
+    engine = build_engine(config)
     try:
-        run.resume()
-        run.loop(on_step, stop)
-        run.finish()
-        # Nobody leaves before the files are there: whoever goes on expects them, and the first to go ends the group.
-        run.engine.wait()
+        for stage in stages(config, folder):
+            if stage.folder != folder:
+                write_config(stage.config, store, stage.folder)
+            train_stage(stage, store, curated, engine, shifted(on_step, done, total), stop)
+            done += plan(stage.config, store.splits["train"]).total
     finally:
-        run.engine.close()
+        engine.close()
+
+
+def shifted(on_step: OnStep | None, before: int, total: int) -> OnStep | None:
+    """`on_step` for a stage that follows `before` of all `total` steps."""
+    return None if on_step is None else lambda step, _: on_step(before + step, total)
+
+
+def train_stage(
+    stage: Stage, store: StudyStore, curated: Curated, engine: Engine, on_step: OnStep | None, stop: Stop
+) -> None:
+    """Train one stage, from where it stands, unless it is trained; `train` says what it raises."""
+    # The first process looks for all: a network disk that has once said "no" to another may go on saying so.
+    if distributed.from_first_rank(engine.rank == 0 and (stage.folder / MODEL_FILE).exists()):
+        return
+    run = Run(stage.config, store, stage.folder, curated, engine, stage.earlier)
+    run.resume()
+    run.loop(on_step, stop)
+    run.finish()
+    # Nobody leaves before the files are there: whoever goes on expects them, and the first to go ends the group.
+    engine.wait()

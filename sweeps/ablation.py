@@ -19,7 +19,7 @@ DRAWS = {
     "quality": ("curve", "heatmap", "strip", "fractions", "training", "calibration", "profiles"),
     "throughput": ("throughput", "scaling"),
 }
-EVALUATIONS_SHOWN = ("probe", "head")
+EVALUATIONS_SHOWN = ("probe", "head", "finetune")
 KEYS = ("title", "question", "base", "axes", "baselines", "seeds", "draw", "claims", "presets")
 BASELINE_KEYS = ("base", "over", "evaluation")
 

@@ -118,6 +118,15 @@ def label_metrics(
     return found
 
 
+def macro_auroc(truth: Floats, probability: Floats) -> float:
+    """Mean over labels of the AUROC of what is known and predicted; NaN where no label has one. Both [S, L]."""
+    values = []
+    for y, p in zip(truth.T, probability.T, strict=True):
+        known = ~np.isnan(y) & ~np.isnan(p)
+        values.append(auroc(y[known], p[known]))
+    return macro(values)[0]
+
+
 def macro(values: Sequence[float]) -> tuple[float, int]:
     """Mean of the values that are defined, and how many these are (NaN when there are none)."""
     defined = [v for v in values if not math.isnan(v)]

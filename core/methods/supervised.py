@@ -1,4 +1,4 @@
-"""The supervised baseline: the same encoder from scratch, binary cross-entropy over the labels."""
+"""The supervised baseline: the same encoder from scratch or from init.path, binary cross-entropy over the labels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from core.data.fractions import label_subset
 from core.data.labels import LABEL_POLICIES
 from core.data.store import StudyTable
 from core.data.types import Bools
-from core.errors import check_choice, check_range
+from core.errors import check_choice, check_range, require
 from core.losses.spread import spread
 from core.methods.base import METHODS, Method, MethodContext, ViewBatch
 from core.models.vit import ViewEncoder, normalise
@@ -40,18 +40,46 @@ def policy_targets(labels: Tensor, policy: str) -> tuple[Tensor, Tensor]:
     return known.nan_to_num(0.0), ~known.isnan()
 
 
+def label_head(width: int, labels: int, generator: torch.Generator | None = None) -> nn.Linear:
+    """A fresh linear head from features [N, width] to logits [N, labels], nearly 0 at first."""
+    head = nn.Linear(width, labels)
+    nn.init.zeros_(head.bias)
+    nn.init.normal_(head.weight, std=0.01, generator=generator)
+    return head
+
+
+def study_means(logits: Tensor, study: Tensor, studies: int) -> Tensor:
+    """Logits [N, L] of the images of `studies` studies -> [studies, L] float32, the mean over a study's images."""
+    logits = logits.float()
+    total = logits.new_zeros(studies, logits.shape[1]).index_add(0, study, logits)
+    count = logits.new_zeros(studies).index_add(0, study, torch.ones_like(logits[:, 0]))
+    return total / count.clamp(min=1)[:, None]
+
+
+def label_loss(logits: Tensor, batch: ViewBatch, policy: str) -> Tensor:
+    """Mean binary cross-entropy of study logits [B, L] over the labels of all ranks that may be used."""
+    target, used = policy_targets(batch.labels, policy)
+    used = used & batch.labelled[:, None]
+    entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    count = distributed.sum_over_ranks(used.float().sum()).clamp(min=1)
+    return (entropy * used).sum() / count * distributed.world_size()
+
+
 @METHODS.register("supervised", config=SupervisedConfig, overrides={"pairing": "none", "optim": "supervised"})
 class Supervised(Method):
-    """Supervised from scratch: mean of the logits over a study's views, BCE over its labels."""
+    """Supervised, from scratch or from init.path: mean of the logits over a study's views, BCE over its labels."""
 
     config: SupervisedConfig
 
     def __init__(self, config: SupervisedConfig, context: MethodContext) -> None:
         super().__init__(config, context)
+        require(
+            len(context.labels) > 0,
+            f"method={config.name} learns labels, and the data set has none",
+            "give the data set label columns, or use a self-supervised method",
+        )
         self.encoder = ViewEncoder(context.model, context.size, context.attention)
-        self.head = nn.Linear(context.model.width, len(context.labels))
-        nn.init.zeros_(self.head.bias)
-        nn.init.normal_(self.head.weight, std=0.01)
+        self.head = label_head(context.model.width, len(context.labels))
 
     def train_studies(self, table: StudyTable, seed: int) -> Bools:
         """The studies whose labels may be used: a label fraction by patient, its draw numbered by the seed."""
@@ -63,10 +91,7 @@ class Supervised(Method):
 
     def feature_logits(self, features: Tensor, study: Tensor, studies: int) -> Tensor:
         """CLS tokens [N, D] of `studies` studies -> [studies, L], mean over existing views."""
-        logits = self.head(features).float()
-        total = logits.new_zeros(studies, logits.shape[1]).index_add(0, study, logits)
-        count = logits.new_zeros(studies).index_add(0, study, torch.ones_like(logits[:, 0]))
-        return total / count.clamp(min=1)[:, None]
+        return study_means(self.head(features), study, studies)
 
     @torch.no_grad()
     def predict(self, images: Tensor, view: Tensor, study: Tensor, studies: int) -> Tensor:
@@ -77,11 +102,7 @@ class Supervised(Method):
         """Loss "loss": mean binary cross-entropy over the used labels of all ranks; the spread of CLS tokens."""
         features = self.encoder(normalise(batch.images), batch.view)[:, 0]
         logits = self.feature_logits(features, batch.study, len(batch.labels))
-        target, used = policy_targets(batch.labels, self.config.label_policy)
-        used = used & batch.labelled[:, None]
-        entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-        count = distributed.sum_over_ranks(used.float().sum()).clamp(min=1)
-        loss = (entropy * used).sum() / count * distributed.world_size()
+        loss = label_loss(logits, batch, self.config.label_policy)
         return {"loss": loss, **spread(features, "embedding")}
 
     def forward_flops(self) -> dict[str, float]:

@@ -6,6 +6,7 @@ without translation. The view-type embedding (arXiv 2507.02987, code) is added t
 
 from __future__ import annotations
 
+import copy
 import math
 from functools import partial
 from typing import Any
@@ -146,14 +147,30 @@ class ViewEncoder(nn.Module):
         """Tokens of the visible patches; see the class."""
         return self.norm(self.blocks(self.first_tokens(images, view, keep)))
 
+    def features(self, images: Tensor, view: Tensor, pool: str) -> Tensor:
+        """Features [N, D] float32 of whole normalised images: "cls", the CLS token | "mean", of the patch tokens."""
+        tokens = self(images, view)
+        return (tokens[:, 0] if pool == "cls" else tokens[:, 1:].mean(1)).float()
+
     @torch.no_grad()
     def embed(self, images: Tensor, view: Tensor, pool: str = "cls") -> Tensor:
         """Frozen feature of whole images: uint8 [N, 1, H, W], view [N] -> float32 [N, D].
 
         pool: "cls" takes the CLS token, "mean" the mean of the patch tokens.
         """
-        tokens = self(normalise(images), view)
-        return (tokens[:, 0] if pool == "cls" else tokens[:, 1:].mean(1)).float()
+        return self.features(normalise(images), view, pool)
+
+    def layer_of(self, name: str) -> int:
+        """Layer of a parameter for layer-wise rates: 0 the stem, i + 1 block i; the last norm is of the last block."""
+        if name.startswith("blocks."):
+            return int(name.split(".")[1]) + 1
+        return self.model_config.depth if name.startswith("norm.") else 0
+
+    def trainable_copy(self) -> ViewEncoder:
+        """A copy with these weights in which all that is not fixed by design trains, whatever a method has frozen."""
+        twin = copy.deepcopy(self).requires_grad_(True)
+        twin.pos_embed.requires_grad_(self.model_config.positions != "sincos")
+        return twin
 
     def flops(self, visible: int) -> float:
         """Floating-point operations of one image's forward pass with `visible` patches."""

@@ -12,12 +12,12 @@ import time
 import traceback
 from pathlib import Path
 
-from core import checkpoint
 from core.config import TrialConfig
 from core.errors import BusyError, Interrupted, UserError, disk_full
 from core.identity import evaluation_key, trial_id
 from core.io import read_json, write_json
 from core.measures.base import Watch
+from core.stages import progress
 from sweeps.folders import trial_folder
 from sweeps.interrupt import STOPPED, Warned
 from sweeps.lease import owner
@@ -196,9 +196,7 @@ def note_start(folder: Path, run: Run) -> None:
     """
     path = folder / STARTS
     saved = read_json(path) if path.exists() else {}
-    steps = checkpoint.saved_steps(folder / "checkpoints")
-    trained = (folder / "model.safetensors").exists()
-    now = {"run": run.folder.name, "at": "trained" if trained else f"step {steps[-1] if steps else 0}"}
+    now = {"run": run.folder.name, "at": progress(folder)}
     same = {name: saved.get(name) for name in now} == now
     starts = saved.get("starts", 0) + 1 if same else 1
     most = int(run.launcher["max_starts"])

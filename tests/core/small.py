@@ -13,6 +13,11 @@ SMALL: dict[str, dict[str, object]] = {
 }
 
 
+# A curriculum has an epoch a stage at least.
+EPOCHS = {"curricular": ["train.epochs=2"]}
+
+
 def small_overrides(method: str) -> list[str]:
     """The same settings as overrides of a trial's config."""
-    return [f"method.{key}={value}".replace(" ", "") for key, value in SMALL.get(method, {}).items()]
+    settings = [f"method.{key}={value}".replace(" ", "") for key, value in SMALL.get(method, {}).items()]
+    return [*settings, *EPOCHS.get(method, [])]

@@ -1,4 +1,4 @@
-"""viewpair bench: time the step, decoders, loaders, ledger, engines, phantom; put statistics and curation to the test."""
+"""viewpair bench: time parts of the work (step, loaders, ledger, ...), or put statistics and curation to the test."""
 
 from __future__ import annotations
 

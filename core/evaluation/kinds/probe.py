@@ -15,7 +15,7 @@ from core.errors import check_choice, check_range, require
 from core.evaluation.base import EVALUATIONS, Evaluated, EvaluationContext, Metric
 from core.evaluation.features import LEVELS
 from core.evaluation.logistic import LogisticModel, fit_path
-from core.evaluation.metrics import auroc, label_metrics, macro
+from core.evaluation.metrics import label_metrics, macro_auroc
 from core.evaluation.predictions import prediction_frame, stack
 
 
@@ -126,13 +126,5 @@ def choose(models: list[LogisticModel], validate: Part) -> int:
     """Index of the model with the best macro AUROC on validate; the first (strongest penalty) among equals."""
     if len(models) == 1:
         return 0
-    scores = [_macro_auroc(validate.y, model.probabilities(validate.x)) for model in models]
+    scores = [macro_auroc(validate.y, model.probabilities(validate.x)) for model in models]
     return int(np.argmax(np.nan_to_num(scores, nan=-1.0)))
-
-
-def _macro_auroc(truth: Floats, probability: Floats) -> float:
-    values = []
-    for y, p in zip(truth.T, probability.T, strict=True):
-        known = ~np.isnan(y) & ~np.isnan(p)
-        values.append(auroc(y[known], p[known]))
-    return macro(values)[0]
