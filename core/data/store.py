@@ -71,7 +71,8 @@ class StudyTable:
 class StudyStore:
     """A built data set: a table a split, and what identifies it.
 
-    fingerprint: hash of the manifest and of every shard. size: side of an image, px.
+    fingerprint: hash of the manifest and of every shard. size: side of an image, px. folder: where it lies, None for
+    one that is only in memory.
     """
 
     name: str
@@ -79,6 +80,7 @@ class StudyStore:
     size: int
     label_names: tuple[str, ...]
     splits: Mapping[str, StudyTable]
+    folder: Path | None = None
 
 
 def open_store(folder: Path, deep: bool = False) -> StudyStore:
@@ -95,7 +97,7 @@ def open_store(folder: Path, deep: bool = False) -> StudyStore:
     shards = tuple(folder / shard["file"] for shard in index["shards"])
     names = tuple(index["label_names"])
     splits = {split: _table(split, names, studies, images, shards, index["size"]) for split in SPLITS}
-    return StudyStore(index["name"], index["fingerprint"], index["size"], names, splits)
+    return StudyStore(index["name"], index["fingerprint"], index["size"], names, splits, folder)
 
 
 def read_index(folder: Path) -> dict[str, Any]:
