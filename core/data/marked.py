@@ -77,7 +77,9 @@ class Marked:
         try:
             film = decode(row["counts"], int(row["height"]), int(row["width"]))
         except ValueError as error:
-            raise DataError(f"mask of {row['label']} on image {row['image_id']}: {error}", "build the data anew") from error
+            raise DataError(
+                f"mask of {row['label']} on image {row['image_id']}: {error}", "build the data anew"
+            ) from error
         share = square(film.astype(np.float32), self.size, self.resize)
         inside: Bools = (share >= min(0.5, float(share.max()))) & (share > 0)
         return inside

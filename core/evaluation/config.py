@@ -16,7 +16,8 @@ class EvaluationConfig:
     """What is measured on a trained encoder, and how labels and features are read."""
 
     run: list[str] = setting(
-        ["probe", "knn", "retrieval", "rank", "head", "leakage", "gallery"], "which evaluations to run; [all] = every one"
+        ["probe", "knn", "retrieval", "rank", "head", "leakage", "gallery"],
+        "which evaluations to run; [all] = every one",
     )
     label_policy: str = setting(
         "zeros", "uncertain and missing labels: zeros (both 0) | ones (uncertain 1, missing 0) | ignore (both left out)"

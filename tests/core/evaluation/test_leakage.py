@@ -65,7 +65,9 @@ def test_the_numbers_are_scikit_learns(make, store) -> None:
     for site in SITES:
         model = LogisticRegression(C=0.1, tol=1e-8, max_iter=10_000)
         with warnings.catch_warnings(action="ignore"):
-            columns.append(model.fit(scaler.transform(train), sites == site).predict_proba(scaler.transform(test))[:, 1])
+            columns.append(
+                model.fit(scaler.transform(train), sites == site).predict_proba(scaler.transform(test))[:, 1]
+            )
     probability = np.stack(columns, axis=1)
     guess = np.array(SITES)[probability.argmax(axis=1)]
     assert found["site_accuracy"] == pytest.approx(accuracy_score(truth, guess), abs=1e-9)
