@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core.data.types import Bools
-from core.errors import DataError
 from core.io import atomic_path
 
+LOG = logging.getLogger(__name__)
 REGIONS = "regions.parquet"
+CORNERS = ("x0", "y0", "x1", "y1")
 # label_raw: the data set's own word. reader: who drew it, "consensus", or "" where that is not known. x0, y0, x1, y1:
 # px from the left and the top, in a frame of height x width px (0 = not known). counts: a mask as run lengths.
 COLUMNS = ("image_id", "label", "label_raw", "reader", "x0", "y0", "x1", "y1", "height", "width", "counts")
@@ -22,15 +24,19 @@ COLUMNS = ("image_id", "label", "label_raw", "reader", "x0", "y0", "x1", "y1", "
 def regions(boxes: pd.DataFrame, **constant: object) -> pd.DataFrame:
     """A table with COLUMNS: those of `boxes`, `constant` values, and what is empty by default.
 
-    Raises DataError for a box without an area.
+    Boxes without an area are left out with a warning: they mark nothing.
     """
     defaults = {"label_raw": "", "reader": "", "height": 0, "width": 0, "counts": None}
     table = boxes.assign(**{name: value for name, value in (defaults | constant).items() if name not in boxes})
-    table = table[list(COLUMNS)].astype(dict.fromkeys(("x0", "y0", "x1", "y1"), "float64"))
-    empty = table[~((table["x1"] > table["x0"]) & (table["y1"] > table["y0"]))]
-    if len(empty):
-        raise DataError(f"{len(empty)} boxes have no area, the first is of image {empty['image_id'].iloc[0]}")
-    return table.reset_index(drop=True)
+    table = table[list(COLUMNS)].astype({**dict.fromkeys(CORNERS, "float64"), "height": "int64", "width": "int64"})
+    fit = (table["x1"] > table["x0"]) & (table["y1"] > table["y0"])
+    if not fit.all():
+        LOG.warning(
+            "%d boxes without an area are left out, the first is of image %s",
+            (~fit).sum(),
+            table["image_id"][~fit].iloc[0],
+        )
+    return table[fit].reset_index(drop=True)
 
 
 def no_regions() -> pd.DataFrame:

