@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.data.types import Bools, Floats, Ints
 from core.evaluation.logistic import Doubles, LogisticModel, fit_path
 from core.evaluation.metrics import auroc, macro
+
+if TYPE_CHECKING:
+    from core.evaluation.base import EvaluationContext
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,16 @@ def fit_probe(
     models = fit_path(scaler(train.x), train.y, strengths, tolerance, device)
     best = choose(models, Part(scaler(validate.x), validate.y, validate.rows))
     return LinearProbe(scaler, models[best], strengths[best])
+
+
+def label_probe(context: EvaluationContext) -> LinearProbe:
+    """The probe of all labels on study features, on all training labels, with the settings of the linear probe."""
+    parts = []
+    for split in ("train", "validate"):
+        x, present = context.features[split].at("study")
+        parts.append(Part(x, context.labels[split], np.arange(len(x))).where(present))
+    settings = context.config.evaluation.probe
+    return fit_probe(parts[0], parts[1], settings.strengths, settings.tolerance, context.device)
 
 
 def choose(models: list[LogisticModel], validate: Part) -> int:
