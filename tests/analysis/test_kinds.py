@@ -105,6 +105,19 @@ def test_site_accuracy_is_counted_over_studies_and_balanced_over_sites() -> None
     assert found["site_auroc"].shape == (1 + CONFIG.resamples,)
 
 
+def test_transfer_stands_beside_home_and_names_what_the_target_lacks(root: Path) -> None:
+    ids = make_ablation(root, "made", [MadeCell("only")], SMALL, seeds=(0, 1))
+    noted = {"evaluation": "transfer", "metric": "auroc", "value": None, "view": "target", "n": 0, "label": "Hernia"}
+    for seed, trial in enumerate(ids["only"]):
+        for file, strength in (("transfer.parquet", 0.5), ("transfer_home.parquet", 3.0)):
+            add_file(root, trial, file, packed(site_predictions(seed, strength)), (noted,))
+    (found,) = tables(summary_of(root))
+    (row,) = found.rows
+    away, home = (row.estimates[f"{place}_macro_auroc"] for place in ("target", "home"))
+    assert away.low < 0.6 < home.low <= home.mean
+    assert any("Hernia" in note for note in found.notes)
+
+
 def test_rows_stand_with_their_means_intervals_marks_and_missing_seeds(root: Path, made: dict[str, list[str]]) -> None:
     found = {table.name: table for table in tables(summary_of(root))}
     assert set(found) == {"leakage", "segmentation"}
