@@ -15,7 +15,8 @@ from analysis.collect import ResultReader, collect
 from analysis.findings import find
 from analysis.kinds import leakage as leakage_table
 from analysis.kinds.base import kind_names, tables, unit_means
-from analysis.report import write_findings
+from analysis.plots import base, embedding, saliency
+from analysis.report import ALWAYS, write_findings
 from analysis.resample import BootstrapConfig, patient_weights
 from analysis.sections import csv_files, sections
 from analysis.summary import Bootstrap, Summary, summarise
@@ -162,3 +163,51 @@ def test_without_such_files_nothing_is_said(root: Path) -> None:
     assert findings.kinds == ()
     assert not set(csv_files(findings)) & {f"{name}.csv" for name in kind_names()}
     assert not any("leakage" in section for section in sections(summary_of(root), findings))
+
+
+def arrays_of(**arrays: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def test_figures_of_maps_stand_in_the_report_with_the_same_bytes_twice(root: Path) -> None:
+    ids = make_ablation(root, "made", [MadeCell("first"), MadeCell("second")], SMALL, seeds=(0,))
+    rng = np.random.default_rng(0)
+    view, study = np.array([0, 1, 0]), np.array([0, 0, 1])
+    for trial in (ids["first"][0], ids["second"][0]):
+        points = {
+            "pca": rng.normal(size=(20, 2)),
+            "site": np.array(["hill", "ward"] * 10),
+            "labels": np.array(["A", "B"]),
+        }
+        truth = np.stack([np.arange(20) % 2, np.zeros(20)], axis=1)
+        add_file(root, trial, "embedding.npz", arrays_of(**points, view=np.arange(20) % 2, truth=truth))
+        films = {"image": rng.integers(0, 255, (3, 8, 8), np.uint8), "map": rng.integers(0, 255, (3, 8, 8), np.uint8)}
+        boxes = {"box": np.array([[1.0, 2.0, 4.0, 6.0]]), "box_image": np.array([1])}
+        names = np.array(["Edema", "Edema", "Fracture"])
+        add_file(root, trial, "saliency.npz", arrays_of(**films, **boxes, view=view, study=study, label=names))
+        chance = ({"evaluation": "leakage", "metric": "site_chance", "value": 0.4},)
+        add_file(root, trial, "leakage.parquet", packed(site_predictions(0, 2.0)), chance)
+    folders, wanted = [root / "first", root / "again"], [name for name in ALWAYS if name != "gallery"]
+    with base.look():
+        drawn = [list(base.draw_all(summary_of(root), wanted, folder)) for folder in folders]
+    assert [figure.name for figure in drawn[0]] == ["leakage", "embedding", "saliency"]
+    first, again = ({p.name: p.read_bytes() for p in folder.iterdir()} for folder in folders)
+    assert first == again
+    leak, maps, films = (figure.figure for figure in drawn[0])
+    assert leak.axes[0].get_xlabel() == "Accuracy of a linear probe of the site"
+    titles = [panel.get_title(loc="left") for panel in maps.axes]
+    assert titles == ["View", "Site", "A"] * 2
+    assert [panel.get_title(loc="left") for panel in films.axes[:4:2]] == ["Edema", "Fracture"]
+    (outline,) = films.axes[1].get_lines()
+    assert set(outline.get_xdata()) == {1, 4}
+
+
+def test_a_map_is_coloured_by_the_most_even_label_and_red_where_it_is_hot() -> None:
+    truth = np.array([[1, 0, np.nan], [0, 0, np.nan], [0, 0, 1], [1, 1, 0]])
+    assert embedding.most_even(truth) == 0
+    assert embedding.most_even(np.zeros((4, 2))) is None
+    shown = saliency.overlay(np.full((1, 2), 128, np.uint8), np.array([[0.0, 1.0]]))
+    assert shown[0, 0].tolist() == pytest.approx([128 / 255] * 3)
+    assert shown[0, 1, 0] > shown[0, 1, 1]
