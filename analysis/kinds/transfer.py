@@ -18,7 +18,9 @@ def table(summary: Summary) -> KindTable | None:
     if not resampled:
         return None
     resampled |= resampled_rows(summary, HOME_FILE, home)
-    notes = ("a linear probe of this data set's training labels, macro AUROC over the labels that both data sets have",)
+    notes: tuple[str, ...] = (
+        "a linear probe of this data set's training labels, macro AUROC over the labels that both data sets have",
+    )
     lacking = absent(summary)
     if lacking:
         notes += (f"labels that the target data set does not have: {', '.join(lacking)}",)

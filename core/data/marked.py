@@ -24,7 +24,7 @@ CONSENSUS = "consensus"
 class Marked:
     """Regions on training images. regions: columns of core/data/regions.py. size, resize: as in the data's config.
 
-    Where several people marked the films, their consensus counts if the data set has one, else all of them together.
+    Where several named readers marked the films, their consensus counts if there is one, else all of them together.
     """
 
     regions: pd.DataFrame
@@ -34,8 +34,9 @@ class Marked:
     @cached_property
     def table(self) -> pd.DataFrame:
         """The regions that count."""
-        agreed = self.regions[self.regions["reader"] == CONSENSUS]
-        return (self.regions if agreed.empty else agreed).reset_index(drop=True)
+        reader = self.regions["reader"]
+        agreed = reader.isin([CONSENSUS, ""])
+        return (self.regions[agreed] if (reader == CONSENSUS).any() else self.regions).reset_index(drop=True)
 
     def labels(self, masked: bool = False) -> list[str]:
         """Labels that have a region (masked: one with a mask), sorted."""
@@ -64,9 +65,10 @@ class Marked:
     @cached_property
     def _boxes(self) -> Floats:
         found = np.empty((len(self.table), 4), np.float32)
-        for frame, rows in self.table.groupby(["height", "width"]).indices.items():
-            boxes = self.table[BOX].to_numpy(np.float64)[rows]
-            found[rows] = square_boxes(boxes, (int(frame[0]), int(frame[1])), self.size, self.resize)
+        boxes, frames = self.table[BOX].to_numpy(np.float64), self.table[["height", "width"]].to_numpy(np.int64)
+        for frame in np.unique(frames, axis=0):
+            rows = (frames == frame).all(axis=1)
+            found[rows] = square_boxes(boxes[rows], (int(frame[0]), int(frame[1])), self.size, self.resize)
         return found
 
     def _mask(self, place: int) -> Bools:
@@ -98,7 +100,7 @@ class Marked:
 
     @cached_property
     def _rows(self) -> dict[str, NDArray[np.int64]]:
-        return {str(name): places for name, places in self.table.groupby("image_id").indices.items()}
+        return {str(name): np.asarray(rows) for name, rows in self.table.groupby("image_id").indices.items()}
 
 
 def marked(store: StudyStore, resize: str) -> Marked | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,19 +17,24 @@ from core.io import atomic_path
 LOG = logging.getLogger(__name__)
 REGIONS = "regions.parquet"
 CORNERS = ("x0", "y0", "x1", "y1")
+TEXTS = ("image_id", "label", "label_raw", "reader")
 # label_raw: the data set's own word. reader: who drew it, "consensus", or "" where that is not known. x0, y0, x1, y1:
 # px from the left and the top, in a frame of height x width px (0 = not known). counts: a mask as run lengths.
 COLUMNS = ("image_id", "label", "label_raw", "reader", "x0", "y0", "x1", "y1", "height", "width", "counts")
+KINDS = dict.fromkeys(TEXTS, "str") | dict.fromkeys(CORNERS, "float64") | dict.fromkeys(("height", "width"), "int64")
+DEFAULTS: dict[str, Any] = {"label_raw": "", "reader": "", "height": 0, "width": 0, "counts": None}
 
 
-def regions(boxes: pd.DataFrame, **constant: object) -> pd.DataFrame:
+def regions(boxes: pd.DataFrame, **constant: Any) -> pd.DataFrame:
     """A table with COLUMNS: those of `boxes`, `constant` values, and what is empty by default.
 
     Boxes without an area are left out with a warning: they mark nothing.
     """
-    defaults = {"label_raw": "", "reader": "", "height": 0, "width": 0, "counts": None}
-    table = boxes.assign(**{name: value for name, value in (defaults | constant).items() if name not in boxes})
-    table = table[list(COLUMNS)].astype({**dict.fromkeys(CORNERS, "float64"), "height": "int64", "width": "int64"})
+    table = boxes.copy()
+    for name, value in (DEFAULTS | constant).items():
+        if name not in table:
+            table[name] = value
+    table = table[list(COLUMNS)].astype(KINDS)
     fit = (table["x1"] > table["x0"]) & (table["y1"] > table["y0"])
     if not fit.all():
         LOG.warning(

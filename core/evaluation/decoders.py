@@ -16,6 +16,9 @@ Truth = Callable[[Tensor], tuple[Tensor, Tensor]]
 class Decoder(nn.Module):
     """Token maps [N, D, h, w], standardised by `mean` and `scale` [D], to logits [N, L, size, size]."""
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, layers: nn.Module, mean: Tensor, scale: Tensor, size: int) -> None:
         super().__init__()
         self.layers, self.size = layers, size

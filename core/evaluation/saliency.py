@@ -13,7 +13,7 @@ from torch.nn import functional
 from core.evaluation.tokens import as_maps
 from core.models.vit import normalise
 
-# (method, uint8 images [N, 1, H, W], view [N], slopes [N, D] of the wanted logit, pool) -> maps [N, h, w], not negative.
+# (method, uint8 images [N, 1, H, W], view [N], slopes [N, D] of the wanted logit, pool) -> maps [N, h, w], from 0 on.
 MapFunction = Callable[[Any, Tensor, Tensor, Tensor, str], Tensor]
 
 
@@ -47,10 +47,10 @@ def gradient_map(method: Any, images: Tensor, view: Tensor, slopes: Tensor, pool
 
 
 @torch.no_grad()
-def attention_map(method: Any, images: Tensor, view: Tensor, slopes: Tensor, pool: str) -> Tensor:
+def attention_map(method: Any, images: Tensor, view: Tensor, _slopes: Tensor, _pool: str) -> Tensor:
     """The last block's attention from CLS to the patches, mean over heads (Caron et al. 2021, figure 1).
 
-    It knows of no label: `slopes` and `pool` do not count.
+    It knows of no label, so that the slopes do not count.
     """
     block = method.encoder.blocks[-1]
     with _entering_last_block(method.encoder) as seen:

@@ -15,7 +15,9 @@ UNITS = ("metric", "label", "study_id", "patient_id", "value")
 
 def unit_metrics(evaluation: str, units: pd.DataFrame) -> list[Metric]:
     """The mean of each metric over the films of each label, and without a label the mean over labels."""
-    return [found for metric, rows in units.groupby("metric", sort=False) for found in _means(evaluation, metric, rows)]
+    return [
+        found for metric, rows in units.groupby("metric", sort=False) for found in _means(evaluation, str(metric), rows)
+    ]
 
 
 def _means(evaluation: str, metric: str, rows: pd.DataFrame) -> Iterator[Metric]:

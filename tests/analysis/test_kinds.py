@@ -60,8 +60,8 @@ def site_predictions(seed: int, strength: float) -> pd.DataFrame:
     patient = np.repeat(np.arange(20), 3)
     truth = key_rng("truth").integers(0, 3, 20)[patient]
     score = rng.normal(size=(60, 3)) + strength * np.eye(3)[truth]
-    frame = pd.DataFrame({"evaluation": "leakage", "label_fraction": 1.0, "draw": 0, "view": "study",
-                          "study_id": [f"s{i:02d}" for i in range(60)], "patient_id": [f"p{p:02d}" for p in patient]})  # fmt: skip
+    frame = pd.DataFrame({"evaluation": "leakage", "label_fraction": 1.0, "draw": 0, "view": "study"}, index=range(60))
+    frame["study_id"], frame["patient_id"] = [f"s{i:02d}" for i in range(60)], [f"p{p:02d}" for p in patient]
     for place, site in enumerate(SITES):
         frame[f"p:{site}"] = 1 / (1 + np.exp(-score[:, place]))
         frame[f"y:{site}"] = (truth == place).astype(float)
@@ -119,7 +119,8 @@ def test_transfer_stands_beside_home_and_names_what_the_target_lacks(root: Path)
     assert any("Hernia" in note for note in found.notes)
 
 
-def test_rows_stand_with_their_means_intervals_marks_and_missing_seeds(root: Path, made: dict[str, list[str]]) -> None:
+@pytest.mark.usefixtures("made")
+def test_rows_stand_with_their_means_intervals_marks_and_missing_seeds(root: Path) -> None:
     found = {table.name: table for table in tables(summary_of(root))}
     assert set(found) == {"leakage", "segmentation"}
     first, second = found["segmentation"].rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class EmbeddingConfig:
         check_range("evaluation.embedding.perplexity", self.perplexity, 1, 10_000)
 
 
-def principal(x: Floats, perplexity: float, seed: int) -> Floats:
+def principal(x: Floats, _perplexity: float, _seed: int) -> Floats:
     """The first two principal components [n, 2] of x [n, D], each with the sign that its largest loading has."""
     centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
     left, values, axes = np.linalg.svd(centred, full_matrices=False)
@@ -72,7 +73,7 @@ def embedding(config: EmbeddingConfig, context: EvaluationContext) -> Evaluated 
     rows = np.arange(count) * table.n_images // count
     x = Scaler.of(own.image)(own.image[rows])
     study = own.study[rows]
-    arrays = {name: MAPS[name](x, config.perplexity, context.seed) for name in config.maps}
+    arrays: dict[str, Any] = {name: MAPS[name](x, config.perplexity, context.seed) for name in config.maps}
     arrays |= {"view": own.view[rows], "site": table.sites[study], "truth": context.labels["test"][study]}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays, labels=np.array(table.label_names))

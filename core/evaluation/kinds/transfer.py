@@ -91,9 +91,9 @@ def target_config(config: TransferConfig, trial: TrialConfig) -> DataConfig:
         if key not in node:
             hint = did_you_mean(str(key), [str(name) for name in node])
             raise ConfigError(f"evaluation.transfer.data has no key {key!r} for name={config.data['name']}", hint)
-    shared: dict[str, Any] = {"size": trial.data.size, "resize": trial.data.resize}
+    settings: dict[Any, Any] = {"size": trial.data.size, "resize": trial.data.resize, **config.data}
     try:
-        found: Any = OmegaConf.to_object(OmegaConf.merge(node, {**shared, **config.data}))
+        found: Any = OmegaConf.to_object(OmegaConf.merge(node, settings))
     except OmegaConfBaseException as error:
         raise ConfigError(f"evaluation.transfer.data: {str(error).splitlines()[0]}") from error
     assert isinstance(found, DataConfig)

@@ -6,7 +6,6 @@ import io
 import logging
 import math
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -101,7 +100,7 @@ def test_labels_that_are_not_there_are_named(store) -> None:
         shared_labels(store, relabelled(store, ("Nodule",)), [])
 
 
-def test_settings_of_the_target_are_its_readers(make, tmp_path: Path) -> None:
+def test_settings_of_the_target_are_its_readers(make) -> None:
     trial = replace(make.config(), data=DataConfig(name="phantom", size=64, resize="crop"))
     found = target_config(TransferConfig(data={"name": "phantom", "seed": 4, "sites": ["ward"]}), trial)
     assert (found.name, found.seed, found.sites, found.size, found.resize) == ("phantom", 4, ["ward"], 64, "crop")
