@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
+from core.compose import compose, to_trial
 from core.config import DataConfig, TrialConfig, setting
 from core.data.build import prepare
-from core.data.readers.base import READERS
 from core.data.store import StudyStore
 from core.errors import ConfigError, DataError, did_you_mean, require
 from core.evaluation.base import EVALUATIONS, Evaluated, EvaluationContext, Metric, Skipped
@@ -31,12 +29,15 @@ TARGET, TEST = "target", "test"
 class TransferConfig:
     """Settings of transfer."""
 
-    data: dict[str, Any] = setting({}, "the target data set, as settings of a reader: {name: folder, csv: other.csv}")
+    data: list[str] = setting(
+        [], "the target data set, in overrides as for `viewpair data`: ['data=folder','data.csv=a.csv']"
+    )
     labels: list[str] = setting([], "labels that both data sets must have; empty = all that both have")
 
     def __post_init__(self) -> None:
-        what = f"evaluation.transfer.data={dict(self.data)} names no reader"
-        require(not self.data or "name" in self.data, what, f"give name, one of {', '.join(READERS.names())}")
+        for override in self.data:
+            what = f"evaluation.transfer.data: {override!r} is no setting of a data set"
+            require(override.startswith(("data=", "data.")), what, "write data=<reader>, then data.<setting>=<value>")
 
 
 @EVALUATIONS.register("transfer", config=TransferConfig, source="ours; site shift: arXiv 2604.00263")
@@ -76,27 +77,23 @@ def transfer(config: TransferConfig, context: EvaluationContext) -> Evaluated | 
 
 
 def open_target(config: TransferConfig, trial: TrialConfig) -> StudyStore:
-    """The target data set, built first where it is not. Its images are of the trial's size unless the settings say."""
-    data = target_config(config, trial)
-    what = f"evaluation.transfer.data.size={data.size}, but the encoder was trained on {trial.data.size} px"
-    require(data.size == trial.data.size, what, f"leave it out, or set {trial.data.size}")
-    return prepare(data, Path(trial.paths.root))
+    """The target data set, built first where it is not."""
+    return prepare(target_config(config, trial), Path(trial.paths.root))
 
 
 def target_config(config: TransferConfig, trial: TrialConfig) -> DataConfig:
-    """The target's settings as its reader's own config. Raises ConfigError for a key or value that it does not have."""
-    kind = READERS.get(str(config.data["name"])).config
-    node = OmegaConf.structured(kind)
-    for key in config.data:
-        if key not in node:
-            hint = did_you_mean(str(key), [str(name) for name in node])
-            raise ConfigError(f"evaluation.transfer.data has no key {key!r} for name={config.data['name']}", hint)
-    settings: dict[Any, Any] = {"size": trial.data.size, "resize": trial.data.resize, **config.data}
+    """The target's settings; its images are squared as the trial's where they do not say otherwise.
+
+    Raises ConfigError for a reader, key or value that does not exist, and for images of another size.
+    """
+    size, resize = trial.data.size, trial.data.resize
+    shared = [f"model.patch={trial.model.patch}", f"data.size={size}", f"data.resize={resize}"]
     try:
-        found: Any = OmegaConf.to_object(OmegaConf.merge(node, settings))
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"evaluation.transfer.data: {str(error).splitlines()[0]}") from error
-    assert isinstance(found, DataConfig)
+        found: DataConfig = to_trial(compose([*shared, *config.data])).data
+    except ConfigError as error:
+        raise ConfigError(f"evaluation.transfer.data: {error.what}", error.hint) from error
+    what = f"evaluation.transfer.data: data.size={found.size}, but the encoder was trained on {size} px"
+    require(found.size == size, what, "leave data.size out")
     return found
 
 

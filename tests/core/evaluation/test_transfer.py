@@ -23,7 +23,7 @@ from core.evaluation.kinds.transfer import TransferConfig, open_target, shared_l
 from core.evaluation.linear import label_probe
 
 OTHER = ("Fracture", "Pleural Effusion", "Cardiomegaly")
-CONFIG = TransferConfig(data={"name": "phantom"})
+CONFIG = TransferConfig(data=["data=phantom"])
 
 
 def relabelled(store: StudyStore, names: tuple[str, ...], name: str = "other") -> StudyStore:
@@ -100,20 +100,19 @@ def test_labels_that_are_not_there_are_named(store) -> None:
         shared_labels(store, relabelled(store, ("Nodule",)), [])
 
 
-def test_settings_of_the_target_are_its_readers(make) -> None:
+def test_settings_of_the_target_are_those_of_a_data_set(make) -> None:
     trial = replace(make.config(), data=DataConfig(name="phantom", size=64, resize="crop"))
-    found = target_config(TransferConfig(data={"name": "phantom", "seed": 4, "sites": ["ward"]}), trial)
+    found = target_config(TransferConfig(data=["data=phantom", "data.seed=4", "data.sites=[ward]"]), trial)
     assert (found.name, found.seed, found.sites, found.size, found.resize) == ("phantom", 4, ["ward"], 64, "crop")
     for data, message in (
-        ({"name": "phantom", "sed": 4}, "did you mean seed"),
-        ({"name": "phantm"}, "did you mean phantom"),
-        ({"name": "phantom", "seed": "x"}, "evaluation.transfer.data: "),
-        ({"name": "phantom", "size": 32}, "trained on 64 px"),
+        (["data=phantom", "data.sed=4"], "did you mean data.seed"),
+        (["data=phantm"], "did you mean phantom"),
+        (["data.size=32"], "trained on 64 px"),
     ):
         with pytest.raises(ConfigError, match=message):
             open_target(TransferConfig(data=data), trial)
-    with pytest.raises(ConfigError, match="names no reader"):
-        TransferConfig(data={"seed": 1})
+    with pytest.raises(ConfigError, match="is no setting of a data set"):
+        TransferConfig(data=["method=mae"])
 
 
 def test_without_a_target_there_is_a_reason(make, store) -> None:
