@@ -20,6 +20,7 @@ from analysis.comparisons import (
     row_aggregates,
     seed_scores,
 )
+from analysis.kinds.base import KindTable, tables
 from analysis.published import Published, read_published
 from analysis.statistics import Estimate
 from analysis.subgroups import GroupResult, subgroup_results
@@ -42,7 +43,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Findings:
-    """What is said of one ablation."""
+    """What is said of one ablation. kinds: the tables of evaluations that have one of their own."""
 
     verdicts: tuple[Verdict, ...]
     comparisons: tuple[Comparison, ...]
@@ -50,6 +51,7 @@ class Findings:
     quality: tuple[Quality, ...]
     subgroups: tuple[GroupResult, ...]
     published: tuple[Published, ...]
+    kinds: tuple[KindTable, ...] = ()
 
 
 def find(summary: Summary, root: Path) -> Findings:
@@ -62,6 +64,7 @@ def find(summary: Summary, root: Path) -> Findings:
         quality=tuple(quality(summary)),
         subgroups=tuple(subgroup_results(summary, root)),
         published=tuple(entry for entry in read_published() if entry.ablation == name),
+        kinds=tuple(tables(summary)),
     )
 
 

@@ -21,7 +21,8 @@ from sweeps.declared import choose, declared_names, read_plan
 
 BASELINES, PAIRING = "baselines", "pairing"
 INDEX, REPORT = "index.md", "report.md"
-GALLERY = "gallery"
+# Figures of every ablation whose trials were evaluated for them.
+ALWAYS = ("leakage", "embedding", "saliency", "gallery")
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def referenced(summary: Summary, main: Summary | None) -> Summary:
 def write_ablation(summary: Summary, root: Path, folder: Path) -> None:
     """Write one ablation's tables, figures and page to `folder`. root: where its plan and results lie."""
     findings = find(summary, root)
-    drawn = list(base.draw_all(summary, (*summary.collected.plan.draw, GALLERY), folder))
+    drawn = list(base.draw_all(summary, (*summary.collected.plan.draw, *ALWAYS), folder))
     page = ablation_page(summary, drawn, sections(summary, findings))
     write_findings(findings, folder)
     write_text(folder / "table.md", page.table)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from analysis.claims import Verdict
 from analysis.comparisons import Comparison
 from analysis.findings import Findings, Quality
+from analysis.kinds.base import KindColumn, KindRow, KindTable, kind_names
 from analysis.published import Published
 from analysis.statistics import Estimate
 from analysis.subgroups import GroupResult
@@ -19,7 +20,10 @@ CLAIM_NOTE = (
     "effect: left minus right, over the same patients and matched seeds; p: of the verdict (of the claim, where it is "
     "inconclusive), after Holm over the claims; what would settle it: for a power of 80 %, were the effect the one seen"
 )
-FINDINGS_FILES = ("claims.csv", "comparisons.csv", "label_comparisons.csv", "quality.csv", "subgroups.csv")
+FINDINGS_FILES = (
+    *("claims.csv", "comparisons.csv", "label_comparisons.csv", "quality.csv", "subgroups.csv"),
+    *(f"{name}.csv" for name in kind_names()),
+)
 PUBLISHED_NOTE = "**not our measurement**: other data, other splits, other protocols"
 
 
@@ -96,6 +100,7 @@ def sections(summary: Summary, findings: Findings) -> list[str]:
         found.append(f"## Paired differences, {title} of labels\n\n{_comparisons(findings.comparisons)}")
     if findings.quality:
         found.append(f"## Beyond the mean AUROC, {title} of labels\n\n{_quality(findings.quality)}")
+    found += [f"## {table.title}\n\n{kind_text(table)}" for table in findings.kinds]
     if findings.subgroups:
         found.append(f"## Subgroups, {title} of labels\n\n{_subgroups(findings.subgroups)}")
     if findings.published:
@@ -151,6 +156,28 @@ def _quality(found: Sequence[Quality]) -> str:
     return f"{_markdown([head, *lines])}\n{note}"
 
 
+def kind_grid(table: KindTable) -> list[list[str]]:
+    """The table of an evaluation as text: a heading, then a line per row."""
+    lines = [["Row", *(column.title for column in table.columns), "Seeds"]]
+    for row in table.rows:
+        seeds = str(row.found) if row.found == row.declared else f"{row.found} of {row.declared}"
+        lines.append([escape_markdown(row.row), *(_kind_cell(row, column) for column in table.columns), seeds])
+    return lines
+
+
+def _kind_cell(row: KindRow, column: KindColumn) -> str:
+    if column.key not in row.estimates:
+        return NOT_APPLICABLE
+    text, mark = escape_markdown(interval_text(row.estimates[column.key])), row.marks.get(column.key, "")
+    return {"best": f"**{text}**", "tie": f"{text} ≈"}.get(mark, text)
+
+
+def kind_text(table: KindTable) -> str:
+    """The table of an evaluation in Markdown with its notes."""
+    notes = "".join(f"- {note}\n" for note in (*table.notes, f"this table: [CSV]({table.name}.csv)"))
+    return f"{markdown(kind_grid(table))}\n{notes}"
+
+
 def _subgroups(found: Sequence[GroupResult]) -> str:
     names = list(dict.fromkeys((g.by, g.name, g.n_studies, g.n_patients) for g in found))
     rows = list(dict.fromkeys(g.row for g in found))
@@ -190,6 +217,7 @@ def csv_files(findings: Findings) -> dict[str, str]:
             for g in findings.subgroups
         ],
     }
+    files |= {f"{table.name}.csv": [_kind_line(row, table) for row in table.rows] for table in findings.kinds}
     return {
         name: written_csv([list(lines[0]), *(list(line.values()) for line in lines)])
         for name, lines in files.items()
@@ -215,6 +243,15 @@ def _comparison_line(c: Comparison) -> dict[str, str]:
     numbers = _numbers(p=c.p, p_holm=c.adjusted, p_sign_flip=c.p_flip, effect_size=c.effect)
     told = {"row": c.row, "reference": c.reference, "seeds": str(c.seeds)}
     return told | _estimate("difference", c.difference) | numbers | _estimate("improvement", c.improvement)
+
+
+def _kind_line(row: KindRow, table: KindTable) -> dict[str, str]:
+    nothing = Estimate(math.nan)
+    line = {"row": row.row, "seeds": str(row.found), "declared_seeds": str(row.declared)}
+    for column in table.columns:
+        line |= _estimate(column.key, row.estimates.get(column.key, nothing))
+        line |= {f"{column.key}_mark": row.marks.get(column.key, "")} if column.best else {}
+    return line
 
 
 def _quality_line(q: Quality) -> dict[str, str]:

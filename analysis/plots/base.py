@@ -46,6 +46,7 @@ TITLES = {
 }
 # Formats of every figure, and the metadata that would make two files of one figure differ.
 FORMATS: dict[str, Any] = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None}}
+NO_FIGURES = ("base", "files", "overview")
 SHORT = {"method.mask_ratio": "ratio", "method.weight": "β"}
 AUROC = "Macro AUROC"
 INK, MUTED, RULE = "#222222", "#666666", "#DDDDDD"
@@ -133,7 +134,7 @@ def remove(name: str, folder: Path) -> None:
 def names() -> list[str]:
     """Names of the figures that an ablation can ask for."""
     package = importlib.import_module("analysis.plots")
-    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in ("base", "overview"))
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in NO_FIGURES)
 
 
 def draw(name: str, summary: Any) -> Drawn | None:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from analysis.plots.base import Drawn, footer, new_figure
+from analysis.plots.files import ranked, row_arrays
 from analysis.summary import Row, Summary
 from core.data.types import View
-from core.errors import DataError
 
 FILE = "gallery.npz"
 PANELS = ("input", "masked", "output")
@@ -20,7 +20,7 @@ MAX_ROWS, MAX_STUDIES = 4, 2
 
 def draw(summary: Summary) -> Drawn | None:
     """Studies of a few rows, the best first; None where no trial painted any."""
-    shown = [(row, arrays) for row in ranked(summary) if (arrays := row_gallery(summary, row))][:MAX_ROWS]
+    shown = [(row, arrays) for row in ranked(summary) if (arrays := row_arrays(summary, row, FILE))][:MAX_ROWS]
     if not shown:
         return None
     lines = [(row, arrays, study) for row, arrays in shown for study in both_views(arrays)[:MAX_STUDIES]]
@@ -57,28 +57,6 @@ def strip(arrays: dict[str, Any], study: int, gap: int) -> Any:
 
 def _padded(image: Any, gap: int) -> Any:
     return np.pad(image, ((0, gap), (0, 0)), constant_values=255)
-
-
-def ranked(summary: Summary) -> list[Row]:
-    """Rows by their main metric, best first; rows without a number last."""
-    means = [row.entries[summary.main.key].estimate.mean for row in summary.rows]
-    order = sorted(range(len(means)), key=lambda place: -means[place] if np.isfinite(means[place]) else np.inf)
-    return [summary.rows[place] for place in order]
-
-
-def row_gallery(summary: Summary, row: Row) -> dict[str, Any] | None:
-    """The arrays of the row's first seed that has a gallery, or None."""
-    for trial in sorted(row.cell.trials, key=lambda t: t.seed):
-        loaded = summary.collected.results.get(trial.id)
-        if loaded is None or FILE not in loaded.result.files:
-            continue
-        try:
-            with np.load(loaded.result.file(FILE), allow_pickle=False) as saved:
-                return {name: saved[name] for name in saved.files}
-        except DataError:
-            # A damaged picture is no reason to lose the table: another seed's is as good.
-            continue
-    return None
 
 
 def both_views(arrays: dict[str, Any]) -> list[int]:

@@ -77,7 +77,7 @@ class StudyStore:
     """A built data set: a table a split, and what identifies it.
 
     fingerprint: hash of the manifest and of every shard. size: side of an image, px. vocabulary: words of the
-    training split's reports, none without reports.
+    training split's reports, none without reports. folder: where it lies, None for one that is only in memory.
     """
 
     name: str
@@ -86,6 +86,7 @@ class StudyStore:
     label_names: tuple[str, ...]
     splits: Mapping[str, StudyTable]
     vocabulary: tuple[str, ...] = ()
+    folder: Path | None = None
 
 
 def open_store(folder: Path, deep: bool = False) -> StudyStore:
@@ -107,7 +108,7 @@ def open_store(folder: Path, deep: bool = False) -> StudyStore:
         words = vocabulary(studies.loc[studies["split"] == "train", REPORT])
         tokens = encode(list(studies[REPORT]), words)
         splits = {k: replace(t, reports=tokens[studies["split"] == k]) for k, t in splits.items()}
-    return StudyStore(index["name"], index["fingerprint"], index["size"], names, splits, words)
+    return StudyStore(index["name"], index["fingerprint"], index["size"], names, splits, words, folder)
 
 
 def read_index(folder: Path) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def evaluate(config: TrialConfig, store: StudyStore, method: Method, device: Any
     labels = {name: apply_policy(table.labels, settings.label_policy) for name, table in store.splits.items()}
     features = extract(store, method, settings, str(device))
     context = EvaluationContext(config, store, method, features, labels, config.seed, str(device))
-    outcomes = {name: EVALUATIONS.get(name).build(getattr(settings, name), context) for name in settings.run}
+    outcomes = {name: EVALUATIONS.get(name).build(getattr(settings, name), context) for name in settings.chosen}
     return combine(outcomes)
 
 

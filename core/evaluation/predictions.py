@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,3 +40,10 @@ def prediction_frame(
 def stack(frames: Sequence[pd.DataFrame]) -> pd.DataFrame | None:
     """All frames below each other, or None when there are none."""
     return pd.concat(frames, ignore_index=True) if frames else None
+
+
+def packed(frame: pd.DataFrame) -> bytes:
+    """A table as the bytes of a Parquet file, the same for the same table."""
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, engine="pyarrow", index=False, compression="zstd")
+    return buffer.getvalue()

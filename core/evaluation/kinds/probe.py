@@ -10,12 +10,12 @@ import pandas as pd
 
 from core.config import setting
 from core.data.fractions import label_subset
-from core.data.types import Bools, Floats, Ints
 from core.errors import check_choice, check_range, require
 from core.evaluation.base import EVALUATIONS, Evaluated, EvaluationContext, Metric
 from core.evaluation.features import LEVELS
-from core.evaluation.logistic import LogisticModel, fit_path
-from core.evaluation.metrics import label_metrics, macro_auroc
+from core.evaluation.linear import Part, Scaler, choose
+from core.evaluation.logistic import fit_path
+from core.evaluation.metrics import label_metrics
 from core.evaluation.predictions import prediction_frame, stack
 
 
@@ -53,19 +53,6 @@ class Setup:
     view: str = "study"
 
 
-@dataclass(frozen=True)
-class Part:
-    """The studies of one split that take part. x: [n, D] standardised, y: [n, L], rows: [n] study rows."""
-
-    x: Floats
-    y: Floats
-    rows: Ints
-
-    def where(self, keep: Bools) -> Part:
-        """The same part with only the studies where `keep` [n] holds."""
-        return Part(self.x[keep], self.y[keep], self.rows[keep])
-
-
 def setups(config: ProbeConfig) -> Iterator[Setup]:
     """Every probe that is fitted: fractions x draws at study level (one draw of all), then single views."""
     for fraction in config.fractions:
@@ -97,12 +84,8 @@ def _parts(context: EvaluationContext, view: str) -> dict[str, Part]:
     for split in ("train", "validate", "test"):
         x, present = context.features[split].at(view)
         raw[split] = Part(x, context.labels[split], np.arange(len(x))).where(present)
-    train = raw["train"].x
-    mean = train.mean(axis=0, dtype=np.float64) if len(train) else 0.0
-    spread = train.std(axis=0, dtype=np.float64) if len(train) else 1.0
-    # A feature that does not vary stays at zero instead of dividing by zero.
-    scale = np.where(spread > 0, spread, 1.0)
-    return {split: replace(part, x=((part.x - mean) / scale).astype(np.float32)) for split, part in raw.items()}
+    scaler = Scaler.of(raw["train"].x)
+    return {split: replace(part, x=scaler(part.x)) for split, part in raw.items()}
 
 
 def _run(
@@ -120,11 +103,3 @@ def _run(
     metrics.append(Metric("probe", "strength", config.strengths[best], len(parts["validate"].rows), **where))
     metrics.append(Metric("probe", "train_studies", float(len(train.rows)), len(train.rows), **where))
     return metrics, prediction_frame("probe", table, test.rows, test.y, probability, **where)
-
-
-def choose(models: list[LogisticModel], validate: Part) -> int:
-    """Index of the model with the best macro AUROC on validate; the first (strongest penalty) among equals."""
-    if len(models) == 1:
-        return 0
-    scores = [macro_auroc(validate.y, model.probabilities(validate.x)) for model in models]
-    return int(np.argmax(np.nan_to_num(scores, nan=-1.0)))

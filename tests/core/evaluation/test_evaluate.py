@@ -17,7 +17,7 @@ from tests.core.evaluation import conftest
 def test_everything_runs_and_says_what_it_skipped(make, store) -> None:
     found = evaluate(make.config(), store, make.method(), "cpu")
     assert {m.evaluation for m in found.metrics} == {"probe", "knn", "retrieval", "rank"}
-    assert found.skipped.keys() == {"head", "gallery"}
+    assert found.skipped.keys() == {"head", "gallery", "leakage"}
     assert set(found.predictions.evaluation) == {"probe", "knn"}
     assert not found.predictions.duplicated(["evaluation", "label_fraction", "draw", "view", "study_id"]).any()
 
@@ -33,6 +33,11 @@ def test_only_what_is_named_runs(make, store) -> None:
     assert {m.evaluation for m in found.metrics} == {"rank"}
     assert found.predictions is None
     assert found.skipped == {}
+
+
+def test_all_names_every_evaluation() -> None:
+    assert EvaluationConfig(run=["all"]).chosen == EVALUATIONS.names()
+    assert set(EvaluationConfig().chosen) < set(EVALUATIONS.names())
 
 
 def test_two_evaluations_may_not_write_one_file() -> None:
@@ -80,6 +85,7 @@ def test_each_evaluation_has_its_own_settings() -> None:
         ({"run": ["prob"]}, "did you mean probe"),
         ({"run": []}, "evaluation.run is empty"),
         ({"run": ["knn", "knn"]}, "twice"),
+        ({"run": ["knn", "all"]}, r"evaluation.run=\[all\]"),
         ({"label_policy": "zero"}, "did you mean zeros"),
         ({"batch_size": 0}, "evaluation.batch_size"),
         ({"pool": "max"}, "evaluation.pool"),
