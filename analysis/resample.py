@@ -1,4 +1,4 @@
-"""AUROC of every label in every bootstrap resample of the patients, all resamples in one matrix product.
+"""AUROC of every label in every bootstrap resample of the patients, all resamples at once.
 
 All studies of a patient are resampled together, and every trial is resampled with the same patients.
 """
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.types import Ints, Strings
+from analysis.counting import Counts, half_pairs, in_blocks, walk
+from core.data.types import Bools, Ints, Strings
 from core.errors import check_choice, check_range
 
 Doubles = NDArray[np.float64]
-Singles = NDArray[np.float32]
 INTERVALS = ("percentile", "bca")
 
 
@@ -77,7 +77,7 @@ class TestStudies:
         )
 
 
-def patient_weights(n_patients: int, config: BootstrapConfig) -> Singles:
+def patient_weights(n_patients: int, config: BootstrapConfig) -> Counts:
     """How often each patient is in each resample: [P, R], R = 1 + resamples; column 0 is the sample itself (ones).
 
     For BCa, P columns follow that leave one patient out each: the jackknife that the acceleration needs.
@@ -86,57 +86,42 @@ def patient_weights(n_patients: int, config: BootstrapConfig) -> Singles:
     drawn = rng.multinomial(n_patients, np.full(n_patients, 1 / n_patients), size=config.resamples)
     parts = [np.ones((1, n_patients)), drawn]
     parts += [1 - np.eye(n_patients)] if config.interval == "bca" else []
-    return np.ascontiguousarray(np.concatenate(parts).T, dtype=np.float32)
-
-
-def ranked_right(scores: Doubles, share: Doubles, positive: Ints, negative: Ints) -> Singles:
-    """[positives, negatives] float32: share of the draws that rank the positive above; a tie counts half."""
-    right = np.full((len(positive), len(negative)), 0.5, dtype=np.float32)
-    for row, part in zip(scores, share, strict=True):
-        rank = np.unique(row, return_inverse=True)[1].astype(np.int32)
-        right += np.float32(0.5 * part) * np.sign(rank[positive, None] - rank[None, negative])
-    return right
+    return np.ascontiguousarray(np.concatenate(parts).T, dtype=np.uint8)
 
 
 class LabelResampler:
-    """Resamples the AUROC of one label, whatever the scores.
+    """Resamples the AUROC of one label, whatever the scores."""
 
-    AUROC is the share of (positive, negative) pairs ranked right, a tie counting half. A resample only weighs
-    the pairs by its patients' counts, so draws are averaged first, pairs are summed per pair of patients, and
-    all resamples are one matrix product. For a few thousand studies this beats a weighted cumulative sum
-    over sorted scores for every draw, and it is as exact.
-    """
+    def __init__(self, truth: Doubles, patient: Ints, weights: Counts, blocks: Counts) -> None:
+        """truth: [S] 1, 0 or NaN (left out). patient: [S]. weights: [P, R] counts; blocks: the same `in_blocks`."""
+        self._known = np.flatnonzero(np.isfinite(truth))
+        self._positive, self._patient = truth[self._known] == 1, patient[self._known]
+        self._blocks = blocks
+        ups, downs = (np.bincount(self._patient[rows], minlength=len(weights)) for rows in (self._positive, self._negative))
+        self._pairs = (ups @ weights).astype(np.float64) * (downs @ weights)
 
-    def __init__(self, truth: Doubles, patient: Ints, weights: Singles) -> None:
-        """truth: [S] 1, 0 or NaN (left out). patient: [S] ascending. weights: [P, R] counts of each patient."""
-        self.positive, self.negative = np.flatnonzero(truth == 1), np.flatnonzero(truth == 0)
-        ups, self._up_start, up_count = _runs(patient[self.positive])
-        downs, self._down_start, down_count = _runs(patient[self.negative])
-        self._up, self._down = weights[ups], weights[downs]
-        self._pairs = (up_count @ self._up).astype(np.float64) * (down_count @ self._down)
+    @property
+    def _negative(self) -> Bools:
+        negative: Bools = ~self._positive
+        return negative
 
     @property
     def is_defined(self) -> bool:
         """Whether the test studies hold both classes."""
-        return len(self.positive) > 0 and len(self.negative) > 0
+        return bool(self._positive.any() and self._negative.any())
 
     def auroc(self, scores: Doubles, share: Doubles) -> Doubles:
         """AUROC in every resample, averaged over draws: [R] float64, NaN where a resample holds one class.
 
         scores: [D, S], a row per draw. share: [D], weight of each draw, sum 1. Needs `is_defined`.
         """
-        right = ranked_right(scores, share, self.positive, self.negative)
-        right = np.add.reduceat(np.add.reduceat(right, self._up_start, axis=0), self._down_start, axis=1)
-        counted = np.einsum("qr,qr->r", right.T @ self._up, self._down).astype(np.float64)
-        nothing = np.full(len(counted), np.nan)
-        resampled: Doubles = np.divide(counted, self._pairs, out=nothing, where=self._pairs > 0)
+        right = np.zeros(len(self._pairs))
+        for row, part in zip(scores, share, strict=True):
+            walked = walk(row[self._known], self._positive, self._patient)
+            right += part / 2 * half_pairs(walked, self._blocks)[: len(right)]
+        nothing = np.full(len(right), np.nan)
+        resampled: Doubles = np.divide(right, self._pairs, out=nothing, where=self._pairs > 0)
         return resampled
-
-
-def _runs(codes: Ints) -> tuple[Ints, Ints, Singles]:
-    # Values, first places and lengths of the runs of ascending codes.
-    values, start, count = np.unique(codes, return_index=True, return_counts=True)
-    return values, start, count.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -166,7 +151,8 @@ class Resampler:
         self.studies, self.config = studies, config
         weights = patient_weights(studies.n_patients, config)
         self._resamples = weights.shape[1]
-        self._labels = [LabelResampler(truth, studies.patient, weights) for truth in studies.truth.T]
+        blocks = in_blocks(weights)
+        self._labels = [LabelResampler(truth, studies.patient, weights, blocks) for truth in studies.truth.T]
 
     def labels(self, scores: Doubles) -> LabelResamples:
         """AUROC of every label in every resample, averaged over draws.
