@@ -19,7 +19,7 @@ from core.config import TrialConfig
 from core.evaluation.base import Metric
 from core.io import sha256_file, write_json
 from core.results import PREDICTIONS
-from core.seal import RESULT, SCHEMA
+from core.seal import RESULT
 from sweeps.bench_ledger import content
 from sweeps.declared import plan_path
 from sweeps.folders import trial_folder
@@ -140,7 +140,10 @@ def _write_trial(
     for label in range(size.labels):
         columns |= {f"p:L{label}": probability[:, label], f"y:L{label}": truth[:, label]}
     pq.write_table(pa.table(columns), where / PREDICTIONS, compression="zstd")
-    ap = [asdict(Metric("probe", "ap", float(rng.random()), size.studies, f"L{label}", 1.0)) for label in range(size.labels)]
+    ap = [
+        asdict(Metric("probe", "ap", float(rng.random()), size.studies, f"L{label}", 1.0))
+        for label in range(size.labels)
+    ]
     path = where / PREDICTIONS
     files = {PREDICTIONS: {"bytes": path.stat().st_size, "sha256": sha256_file(path)}}
     cost = {"seconds": 1000.0, "images_per_second": float(rng.uniform(900, 1100)), "device_hours": 0.3}

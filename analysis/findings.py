@@ -20,6 +20,7 @@ from analysis.comparisons import (
     row_aggregates,
     seed_scores,
 )
+from analysis.efficiency import Efficiency, efficiency
 from analysis.published import Published, read_published
 from analysis.statistics import Estimate
 from analysis.subgroups import GroupResult, subgroup_results
@@ -48,6 +49,7 @@ class Findings:
     comparisons: tuple[Comparison, ...]
     label_comparisons: tuple[LabelComparison, ...]
     quality: tuple[Quality, ...]
+    efficiency: tuple[Efficiency, ...]
     subgroups: tuple[GroupResult, ...]
     published: tuple[Published, ...]
 
@@ -60,6 +62,7 @@ def find(summary: Summary, root: Path) -> Findings:
         comparisons=tuple(compare(summary)),
         label_comparisons=tuple(compare_labels(summary)),
         quality=tuple(quality(summary)),
+        efficiency=tuple(efficiency(summary)),
         subgroups=tuple(subgroup_results(summary, root)),
         published=tuple(entry for entry in read_published() if entry.ablation == name),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from analysis.collect import Collected, Hole
 from analysis.plots.base import Drawn, sample_text
+from analysis.sections import Section, markdown_section
 from analysis.summary import Summary
 from analysis.tables import LATEX, MARKDOWN, escape_markdown, grid, label_grid, markdown, marks_text
 from sweeps.declared import DeclaredPlan
@@ -22,8 +23,8 @@ class Page:
     label_caption: str
 
 
-def ablation_page(summary: Summary, figures: Sequence[Drawn], sections: Sequence[str] = ()) -> Page:
-    """The page of one ablation. sections: Markdown between the per-label table and where it all came from."""
+def ablation_page(summary: Summary, figures: Sequence[Drawn], sections: Sequence[Section] = ()) -> Page:
+    """The page of one ablation. sections: the tables between the per-label table and where it all came from."""
     plan = summary.collected.plan
     table = main_table(summary)
     parts = [
@@ -31,9 +32,9 @@ def ablation_page(summary: Summary, figures: Sequence[Drawn], sections: Sequence
         table,
         *(figure_text(drawn) for drawn in figures),
         f"## Per label, {summary.main.title} of labels\n\n{markdown(label_grid(summary, MARKDOWN))}",
-        *sections,
+        *map(markdown_section, sections),
         f"## Reproducibility\n\n{bullets(reproducibility(summary))}",
-        f"## Files\n\n{bullets(_files())}",
+        f"## Files\n\n{bullets(_files(sections))}",
     ]
     notes = " ".join(f"{note[:1].upper()}{note[1:]}." for note in notes_of(summary))
     return Page(
@@ -156,12 +157,16 @@ def index_page(main: Summary | None, figure: Drawn | None, reported: Sequence[De
 
 def figure_text(drawn: Drawn) -> str:
     """A figure with its caption."""
-    return f"![{drawn.name}]({drawn.name}.png)\n\n{drawn.caption} ([PDF]({drawn.name}.pdf))\n"
+    name = drawn.name
+    return f"![{name}]({name}.png)\n\n{drawn.caption} ([PDF]({name}.pdf), [SVG]({name}.svg))\n"
 
 
-def _files() -> Iterator[str]:
+def _files(sections: Sequence[Section]) -> Iterator[str]:
+    yield "this page with sortable tables, every number with its trials, for any browser: [HTML](report.html)"
     yield "the table: [Markdown](table.md), [CSV](table.csv), [LaTeX](table.tex)"
     yield "per label: [CSV](labels.csv) of all rows, [LaTeX](labels.tex)"
+    others = ", ".join(f"[{section.name}]({section.name}.tex)" for section in sections)
+    yield from [f"LaTeX: {others}"] if others else []
     yield "every metric of every trial: [Parquet](results.parquet)"
 
 

@@ -6,6 +6,7 @@ All studies of a patient are resampled together, and every trial is resampled wi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from core.data.types import Bools, Ints, Strings
 from core.errors import check_choice, check_range
 
 Doubles = NDArray[np.float64]
+Scores = NDArray[np.floating[Any]]
 INTERVALS = ("percentile", "bca")
 
 
@@ -69,7 +71,7 @@ class TestStudies:
 
     def same_as(self, other: TestStudies) -> bool:
         """Whether both are the same studies of the same patients with the same true labels."""
-        return (
+        return self is other or (
             self.labels == other.labels
             and np.array_equal(self.study_ids, other.study_ids)
             and np.array_equal(self.patient, other.patient)
@@ -97,7 +99,9 @@ class LabelResampler:
         self._known = np.flatnonzero(np.isfinite(truth))
         self._positive, self._patient = truth[self._known] == 1, patient[self._known]
         self._blocks = blocks
-        ups, downs = (np.bincount(self._patient[rows], minlength=len(weights)) for rows in (self._positive, self._negative))
+        ups, downs = (
+            np.bincount(self._patient[rows], minlength=len(weights)) for rows in (self._positive, self._negative)
+        )
         self._pairs = (ups @ weights).astype(np.float64) * (downs @ weights)
 
     @property
@@ -110,7 +114,7 @@ class LabelResampler:
         """Whether the test studies hold both classes."""
         return bool(self._positive.any() and self._negative.any())
 
-    def auroc(self, scores: Doubles, share: Doubles) -> Doubles:
+    def auroc(self, scores: Scores, share: Doubles) -> Doubles:
         """AUROC in every resample, averaged over draws: [R] float64, NaN where a resample holds one class.
 
         scores: [D, S], a row per draw. share: [D], weight of each draw, sum 1. Needs `is_defined`.
@@ -154,7 +158,7 @@ class Resampler:
         blocks = in_blocks(weights)
         self._labels = [LabelResampler(truth, studies.patient, weights, blocks) for truth in studies.truth.T]
 
-    def labels(self, scores: Doubles) -> LabelResamples:
+    def labels(self, scores: Scores) -> LabelResamples:
         """AUROC of every label in every resample, averaged over draws.
 
         scores: [D, S, L] probabilities; NaN where a draw gives none for the label (its training labels had one
@@ -170,7 +174,7 @@ class Resampler:
             values[:, label] = self._labels[label].auroc(scores[used, :, label], part)
         return LabelResamples(values, weight)
 
-    def _shares(self, scores: Doubles) -> Doubles:
+    def _shares(self, scores: Scores) -> Doubles:
         # [D, L]: each draw's macro is a mean over its labels, and the draws that have any count alike.
         two_classes = np.array([label.is_defined for label in self._labels])
         predicted = (np.isfinite(scores) | np.isnan(self.studies.truth)).all(axis=1)

@@ -100,22 +100,18 @@ class Summary:
 
 
 class Bootstrap:
-    """Resamples each trial's predictions once, though several ablations share a trial."""
+    """Resamples trials' predictions, those of the same test studies with the same patients."""
 
     def __init__(self, config: BootstrapConfig) -> None:
         self.config = config
         self._resamplers: list[Resampler] = []
-        self._done: dict[tuple[str, str, ScoreKey], LabelResamples] = {}
 
     def labels(self, collected: Collected, trial: str, key: ScoreKey) -> LabelResamples | None:
         """Per-label AUROC of a trial in every resample, or None when it has no such predictions."""
         loaded = collected.results.get(trial)
         if loaded is None or loaded.studies is None or key not in loaded.scores:
             return None
-        name = (trial, collected.plan.evaluation_key, key)
-        if name not in self._done:
-            self._done[name] = self._resampler(loaded.studies).labels(loaded.scores[key])
-        return self._done[name]
+        return self._resampler(loaded.studies).labels(loaded.scores[key])
 
     def _resampler(self, studies: TestStudies) -> Resampler:
         for resampler in self._resamplers:

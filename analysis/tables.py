@@ -25,13 +25,14 @@ NOT_APPLICABLE = "\u2013"  # a dash
 
 @dataclass(frozen=True)
 class Style:
-    """How a format writes the parts of a table cell."""
+    """How a format writes the parts of a table cell. best: what its bold print is called in notes."""
 
     text: Callable[[str], str]
     bold: Callable[[str], str]
     italic: Callable[[str], str]
     interval: Callable[[str], str]
     tie: str
+    best: str
 
 
 def escape_tex(text: str) -> str:
@@ -44,10 +45,12 @@ def escape_markdown(text: str) -> str:
     return "".join("\\" + c if c in "\\|*`<>[]" else c for c in text)
 
 
-MARKDOWN = Style(escape_markdown, "**{}**".format, "*{}*".format, str, " ≈")
-LATEX = Style(escape_tex, r"\textbf{{{}}}".format, r"\textit{{{}}}".format, r"{{\scriptsize {}}}".format, r" $\approx$")
+MARKDOWN = Style(escape_markdown, "**{}**".format, "*{}*".format, str, " ≈", "**bold**")
+LATEX = Style(
+    escape_tex, r"\textbf{{{}}}".format, r"\textit{{{}}}".format, r"{{\scriptsize {}}}".format, r" $\approx$", "bold"
+)
 
-CONSOLE = Style(str, "*{}*".format, str, str, " ≈")
+CONSOLE = Style(str, "*{}*".format, str, str, " ≈", "*stars*")
 
 
 def number(value: float, digits: int) -> str:
@@ -125,8 +128,7 @@ def console(summary: Summary) -> str:
 
 def marks_text(style: Style) -> str:
     """What the marks in a table mean."""
-    best = {MARKDOWN: "**bold**", LATEX: "bold", CONSOLE: "*stars*"}[style]
-    return f"{best}: best; ≈: tied with the best (the interval of the paired difference to it contains 0)"
+    return f"{style.best}: best; ≈: tied with the best (the interval of the paired difference to it contains 0)"
 
 
 def label_rows(summary: Summary, limit: int = 8) -> list[Row]:

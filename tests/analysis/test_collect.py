@@ -7,10 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 
 from analysis.collect import Collected, ResultReader, collect
-from analysis.scores import read_scores
+from analysis.resample import TestStudies
+from analysis.scores import ScoreReader, TrialScores
 from core.compose import compose, to_trial
 from core.data.store import StudyStore, StudyTable
 from core.data.types import Bytes, Ints
@@ -46,6 +49,10 @@ def test_every_metric_of_every_trial_is_in_the_table(root: Path) -> None:
     expected = [m.value for m in metrics if (m.metric, m.label_fraction, m.draw) == ("macro_auroc", 0.1, 2)]
     assert macro["value"].tolist() == expected
     assert set(found.table[found.table["evaluation"] == "cost"]["metric"]) >= {"seconds", "images_per_second"}
+
+
+def read_scores(predictions: pd.DataFrame) -> tuple[TestStudies, TrialScores]:
+    return ScoreReader().read(pa.Table.from_pandas(predictions))
 
 
 def test_scores_follow_the_studies_whatever_the_order_of_the_rows() -> None:
