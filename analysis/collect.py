@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +28,7 @@ COST = ("seconds", "images_per_second", "peak_memory_bytes", "device_hours", "co
 
 @dataclass(frozen=True)
 class Hole:
-    """A declared result that is not there, and why."""
+    """A declared result that is not there, and why. trial: "" where none was even declared for an axis' value."""
 
     cell: str
     trial: str
@@ -163,7 +163,7 @@ def collect(reader: ResultReader, plan: DeclaredPlan) -> Collected:
     results of two data sets or of two label policies would meet in one table.
     """
     found: dict[str, Loaded] = {}
-    holes: list[Hole] = []
+    holes = list(_undeclared(plan))
     for cell, trial in _trials(plan):
         loaded = reader.read(trial.id, plan.evaluation_key)
         if isinstance(loaded, str):
@@ -178,6 +178,13 @@ def collect(reader: ResultReader, plan: DeclaredPlan) -> Collected:
             del found[trial.id]
             holes.append(Hole(cell.name, trial.id, trial.seed, OTHER_STUDIES))
     return Collected(plan, _table(plan, found), studies, found, tuple(holes), provenance)
+
+
+def _undeclared(plan: DeclaredPlan) -> Iterator[Hole]:
+    """Values of the axes that no row has: a plan that was cut by hand, or by a later sweep of fewer cells."""
+    for axis, values in plan.axes.items():
+        known = [cell.values.get(axis) for cell in plan.cells if cell.trials]
+        yield from (Hole(f"{axis}={value}", "", 0, "no trial has this value") for value in values if value not in known)
 
 
 def _trials(plan: DeclaredPlan) -> list[tuple[DeclaredCell, DeclaredTrial]]:

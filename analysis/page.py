@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.collect import Collected
-from analysis.pages import again, notes_of, reproducibility
+from analysis.pages import again, hole_text, notes_of, reproducibility
 from analysis.plots.base import Drawn
 from analysis.sections import Section
 from analysis.summary import Summary
@@ -44,11 +44,11 @@ class HtmlTable:
     behind: Groups
 
 
-def write_page(summary: Summary, drawn: Sequence[Drawn], told: Sequence[Section], root: Path, folder: Path) -> None:
+def write_page(summary: Summary, drawn: Sequence[Drawn], told: Sequence[Section], folder: Path) -> None:
     """Write one ablation's page. The figures' files lie in `folder` already."""
     tables = [main_html(summary), label_html(summary), *(section_html(summary, section) for section in told)]
     facts = [*reproducibility(summary), *_versions(summary.collected)]
-    write_article(summary.collected, tables, drawn, facts, root, folder)
+    write_article(summary.collected, tables, drawn, facts, folder)
 
 
 def write_article(
@@ -56,12 +56,14 @@ def write_article(
     tables: Sequence[HtmlTable],
     drawn: Sequence[Drawn],
     facts: Sequence[str],
-    root: Path,
     folder: Path,
 ) -> None:
-    """Write an ablation's page from its tables and figures. facts: what it rests on, Markdown's backticks for code."""
+    """Write an ablation's page to <root>/reports/<ablation>/ from its tables and figures.
+
+    facts: what it rests on, Markdown's backticks for code.
+    """
     plan = collected.plan
-    body = "".join(_article(collected, tables, drawn, facts, root, folder))
+    body = "".join(_article(collected, tables, drawn, facts, folder))
     write_text(folder / PAGE, shell(plan.title, f"{BEGIN}{body}{END}", "../../"))
 
 
@@ -108,21 +110,24 @@ def _article(
     tables: Sequence[HtmlTable],
     drawn: Sequence[Drawn],
     facts: Sequence[str],
-    root: Path,
     folder: Path,
 ) -> Iterator[str]:
     plan = collected.plan
     yield f'<article id="{plan.ablation}"><h2>{escape(plan.title)}</h2>\n'
     yield f'<p class="question">{escape(plan.question)}</p>\n'
     if collected.holes:
-        yield f'<p class="holes">▲ {len(collected.holes)} results are missing: see the trials below.</p>\n'
+        count = len(collected.holes)
+        told = "1 result is" if count == 1 else f"{count} results are"
+        yield f'<p class="holes">▲ {told} missing: see the trials below.</p>\n'
+        undeclared = [f"<li>▲ {escape(hole_text(hole))}</li>" for hole in collected.holes if not hole.trial]
+        yield f'<ul class="notes">{"".join(undeclared)}</ul>\n' if undeclared else ""
     groups: dict[tuple[str, ...], int] = {}
     yield _table(plan, tables[0], groups)
     yield from (_figure(figure, folder, f"{plan.ablation}/") for figure in drawn)
     yield from (_table(plan, table, groups) for table in tables[1:])
     items = "".join(f"<li>{_code(fact)}</li>" for fact in [*facts, again(plan)])
     yield f"<section><h3>Where it came from</h3><ul>{items}</ul>{_common(collected)}</section>\n"
-    yield _trials(collected, root)
+    yield _trials(collected, folder.parents[1])
     told = json.dumps([list(group) for group in groups], separators=(",", ":"))
     yield f'<script type="application/json" class="groups">{told}</script></article>\n'
 
@@ -178,7 +183,9 @@ def main_html(summary: Summary) -> HtmlTable:
         ]
         behind.append([(), *of_columns, ids(row.cell, summary.main.fraction)])
     notes = [marks_text(HTML), *notes_of(summary), "click a number for the trials behind it, a heading to sort"]
-    return HtmlTable("table", summary.collected.plan.title, grid(summary, HTML), notes, behind)
+    return HtmlTable(
+        "table", "Macro AUROC by label fraction, and what else was measured", grid(summary, HTML), notes, behind
+    )
 
 
 def label_html(summary: Summary) -> HtmlTable:

@@ -105,7 +105,13 @@ def _label_notes(summary: Summary) -> Iterator[str]:
 
 def hole_line(hole: Hole) -> str:
     """A hole in words."""
-    return escape_markdown(f"{hole.cell}, seed {hole.seed}, trial {hole.trial}: {hole.reason}")
+    return escape_markdown(hole_text(hole))
+
+
+def hole_text(hole: Hole) -> str:
+    """A hole in plain words."""
+    where = f"{hole.cell}, seed {hole.seed}, trial {hole.trial}" if hole.trial else hole.cell
+    return f"{where}: {hole.reason}"
 
 
 def reproducibility(summary: Summary) -> Iterator[str]:

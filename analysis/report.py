@@ -13,8 +13,10 @@ from analysis.collect import Collected, ResultReader, collect
 from analysis.crew import Crew
 from analysis.files import table_files
 from analysis.findings import find
+from analysis.macros import FILE as MACROS
+from analysis.macros import macros
 from analysis.page import write_index_page, write_page
-from analysis.pages import ablation_page, index_page
+from analysis.pages import ablation_page, hole_text, index_page
 from analysis.plots import base, overview
 from analysis.resample import BootstrapConfig
 from analysis.sections import sections
@@ -27,6 +29,8 @@ from core.progress import Progress
 from sweeps.declared import DeclaredPlan, choose, declared_names, read_plan
 
 BASELINES, PAIRING = "baselines", "pairing"
+# Fewer trials than this are read and resampled in less time than another process needs to start.
+TRIALS_A_WORKER = 400
 INDEX, REPORT = "index.md", "report.md"
 # Drawn of every ablation that has what they show, whatever its file asks for.
 ALWAYS = ("forest", "labels", "pareto", "gallery")
@@ -42,10 +46,11 @@ class ReportSummary:
 
 @dataclass(frozen=True)
 class ReportConfig:
-    """bootstrap: of the intervals. strict: refuse an ablation whose table has a hole."""
+    """bootstrap: of the intervals. strict: refuse an ablation whose table has a hole. macros: write macros.tex."""
 
     bootstrap: BootstrapConfig = BootstrapConfig()
     strict: bool = False
+    macros: bool = False
 
 
 class Desk:
@@ -67,7 +72,7 @@ class Desk:
             return write_measure(self._collected(plan), folder)
         is_main = self.main is not None and self.main.collected.plan.ablation == name and self.main.collected.results
         summary = self.main if is_main and self.main is not None else self.summary(name)
-        write_ablation(referenced(summary, self.main), self.root, folder)
+        write_ablation(referenced(summary, self.main), self.root, folder, self.config.macros)
         return console(summary)
 
     def _collected(self, plan: DeclaredPlan) -> Collected:
@@ -81,7 +86,7 @@ def refuse_holes(collected: Collected) -> None:
     """Raise UserError that names the first holes of a table, if it has any."""
     holes = collected.holes
     if holes:
-        told = "; ".join(f"{h.cell}, seed {h.seed}, trial {h.trial}: {h.reason}" for h in holes[:3])
+        told = "; ".join(map(hole_text, holes[:3]))
         more = f"; and {len(holes) - 3} more" if len(holes) > 3 else ""
         name = collected.plan.ablation
         raise UserError(
@@ -91,21 +96,21 @@ def refuse_holes(collected: Collected) -> None:
 
 
 def write_reports(
-    root: Path, names: list[str] | None, config: BootstrapConfig | None = None, strict: bool = False
+    root: Path, names: list[str] | None, config: ReportConfig | BootstrapConfig | None = None
 ) -> ReportSummary:
     """Write root/reports/<ablation>/ for every ablation in `names` (None = all that have a plan), and an index.
 
     The same results give the same bytes. Raises UserError when there is nothing to report, when a plan cannot be
-    read, when results of two data sets or two label policies would meet in one table, or, if `strict`, when a
-    result is missing. An ablation that is refused keeps its last report.
+    read, when results of two data sets or two label policies would meet in one table, or, where it is strict, when
+    a result is missing. An ablation that is refused keeps its last report.
     """
     chosen = {name: read_plan(root, name) for name in choose(root, names)}
-    settings = ReportConfig(config or BootstrapConfig(), strict)
+    settings = config if isinstance(config, ReportConfig) else ReportConfig(config or BootstrapConfig())
     first = main_name(root, chosen)
     desk = Desk(root, replace(settings, strict=False))
     main = desk.summary(first) if first else None
     desk = Desk(root, settings, main)
-    if strict and main and first in chosen:
+    if settings.strict and main and first in chosen:
         refuse_holes(main.collected)
     tables = write_all(desk, chosen)
     with base.look():
@@ -136,10 +141,6 @@ def write_all(desk: Desk, chosen: dict[str, DeclaredPlan]) -> dict[str, str]:
     return tables
 
 
-# Fewer trials than this are read and resampled in less time than a process needs to start.
-TRIALS_A_WORKER = 400
-
-
 def slim(main: Summary | None) -> Summary | None:
     """What other ablations' figures need of the baselines: the rows, without results and labels' resamples."""
     if main is None:
@@ -161,13 +162,15 @@ def referenced(summary: Summary, main: Summary | None) -> Summary:
     return with_references(summary, main)
 
 
-def write_ablation(summary: Summary, root: Path, folder: Path) -> None:
+def write_ablation(summary: Summary, root: Path, folder: Path, with_macros: bool = False) -> None:
     """Write one ablation's tables, figures and pages to `folder`. root: where its plan and results lie."""
     findings = find(summary, root)
     drawn = list(base.draw_all(summary, figures_of(summary.collected.plan.draw), folder))
     told = sections(summary, findings)
     page = ablation_page(summary, drawn, told)
-    for name, content in table_files(summary, findings, told, page).items():
+    files = table_files(summary, findings, told, page)
+    files |= {MACROS: macros(summary, findings) if with_macros else None}
+    for name, content in files.items():
         if content is None:
             # An earlier report left it; this one has nothing to say there.
             (folder / name).unlink(missing_ok=True)
@@ -176,7 +179,7 @@ def write_ablation(summary: Summary, root: Path, folder: Path) -> None:
     with atomic_path(folder / "results.parquet") as temporary:
         summary.collected.table.to_parquet(temporary, engine="pyarrow", index=False, compression="zstd")
     write_text(folder / REPORT, page.text)
-    write_page(summary, drawn, told, root, folder)
+    write_page(summary, drawn, told, folder)
 
 
 def figures_of(asked: Sequence[str]) -> list[str]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from analysis.collect import Collected, ResultReader, collect
+from analysis.pages import hole_line
 from analysis.resample import TestStudies
 from analysis.scores import ScoreReader, TrialScores
 from core.compose import compose, to_trial
@@ -154,6 +155,30 @@ def test_predictions_of_other_studies_are_a_hole(root: Path) -> None:
     holes = collected(root).holes
     assert [hole.trial for hole in holes] == [ids["second"][1]]
     assert "other studies" in holes[0].reason
+
+
+def test_a_value_of_an_axis_that_no_trial_has_is_a_hole(root: Path) -> None:
+    cells = [MadeCell("a", values={"pairing": "a"}), MadeCell("floor", role="baseline")]
+    make_ablation(root, "made", cells, SMALL, seeds=(0,), axes={"pairing": ["a", "b"]})
+    holes = collected(root).holes
+    assert [(hole.cell, hole.trial) for hole in holes] == [("pairing=b", "")]
+    assert hole_line(holes[0]) == "pairing=b: no trial has this value"
+
+
+def test_the_same_seed_declared_twice_counts_once(root: Path) -> None:
+    ids = make_ablation(root, "made", PAIR, SMALL, seeds=(0, 1))
+    path = root / "sweeps" / "made" / "plan.json"
+    plan = read_json(path)
+    plan["cells"][0]["trials"] *= 2
+    write_json(path, plan)
+    found = collected(root)
+    assert [trial.id for trial in found.plan.cells[0].trials] == ids["first"]
+    assert (
+        found.table.duplicated(
+            ["cell", "seed", "trial", "evaluation", "metric", "label", "label_fraction", "draw", "view"]
+        ).sum()
+        == 0
+    )
 
 
 def test_nothing_to_report_says_what_to_run(root: Path) -> None:
