@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,7 @@ def _refuse_two(ablation: str, what: str, of_trial: Mapping[str, str], hint: str
 
 def _table(plan: DeclaredPlan, found: Mapping[str, Loaded]) -> pd.DataFrame:
     lines: list[tuple[Any, ...]] = []
+    of_metric = attrgetter(*OF_METRIC)
     for cell, trial in _trials(plan):
         if trial.id not in found:
             continue
@@ -219,7 +221,7 @@ def _table(plan: DeclaredPlan, found: Mapping[str, Loaded]) -> pd.DataFrame:
         values = json.dumps({**cell.values, **trial.values}, sort_keys=True)
         of_trial = (cell.name, cell.role, cell.method, values, trial.seed, trial.id)
         metrics = [*result.metrics, *_costs(result.cost)]
-        lines += [(*of_trial, *[getattr(metric, name) for name in OF_METRIC]) for metric in metrics]
+        lines += [(*of_trial, *of_metric(metric)) for metric in metrics]
     return pd.DataFrame(lines, columns=[*OF_TRIAL, *OF_METRIC]) if lines else pd.DataFrame()
 
 

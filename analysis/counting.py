@@ -58,25 +58,34 @@ def _with_ties(starts: Ints, is_positive: Bools, places: Ints, units: Ints) -> t
     return np.concatenate([places, places[tied]])[order], np.concatenate([units, units[tied]])[order]
 
 
-def in_blocks(weights: Counts) -> NDArray[np.uint8]:
-    """Weights [P, R] as [blocks, P, <= BLOCK], zeros behind the last resample, each block in one piece."""
+@dataclass(frozen=True)
+class Blocks:
+    """Weights [P, R] as [blocks, P, <= BLOCK], zeros behind the last resample. heaviest: the greatest weight."""
+
+    weights: Counts
+    heaviest: int
+
+
+def in_blocks(weights: Counts) -> Blocks:
+    """Weights [P, R] cut into blocks, each in one piece."""
     patients, resamples = weights.shape
     width = min(BLOCK, resamples)
     blocks = -(-resamples // width)
     padded = np.zeros((patients, blocks * width), dtype=np.uint8)
     padded[:, :resamples] = weights
-    return np.ascontiguousarray(padded.reshape(patients, blocks, width).transpose(1, 0, 2))
+    cut = np.ascontiguousarray(padded.reshape(patients, blocks, width).transpose(1, 0, 2))
+    return Blocks(cut, int(weights.max(initial=1)))
 
 
-def half_pairs(walked: Walk, blocks: Counts) -> NDArray[np.unsignedinteger[Any]]:
+def half_pairs(walked: Walk, blocks: Blocks) -> NDArray[np.unsignedinteger[Any]]:
     """Twice the pairs ranked right in every resample: [blocks * width], a tie counting one."""
     # Imported here: most verbs count nothing, and compiled code takes half a second to import.
     from analysis.compiled import count
 
     # The narrower the sums, the more of them fit an instruction.
-    whole = 2 * int(blocks.max(initial=1)) * len(walked.places)
+    whole = 2 * blocks.heaviest * len(walked.places)
     narrow = whole < 2**16 and whole**2 < 2**32
-    below = np.zeros(blocks.shape[2], np.uint16 if narrow else np.uint32)
-    counted = np.empty((blocks.shape[0], blocks.shape[2]), np.uint32 if narrow else np.uint64)
-    count(walked.places, walked.ends, walked.units, blocks, below, counted)
+    below = np.zeros(blocks.weights.shape[2], np.uint16 if narrow else np.uint32)
+    counted = np.empty((len(blocks.weights), len(below)), np.uint32 if narrow else np.uint64)
+    count(walked.places, walked.ends, walked.units, blocks.weights, below, counted)
     return counted.reshape(-1)

@@ -54,12 +54,20 @@ def placements(truth: Doubles, scores: Scores) -> Placements:
     truth: [S] 1 or 0, both there. scores: [K, S], a row per seed or draw; the mean of the result is the mean of their
     AUROCs. Source: DeLong et al. 1988; by sorting in O(S log S), as Sun and Xu 2014.
     """
-    up, down = truth == 1, truth == 0
-    m, n = int(up.sum()), int(down.sum())
+    up = truth == 1
+    m, n = int(up.sum()), int((~up).sum())
     positive, negative = np.zeros(m), np.zeros(n)
     for row in scores:
-        positive += ranked_below(row[up], row[down]) / n
-        negative += 1 - ranked_below(row[down], row[up]) / m
+        order = np.argsort(row)
+        below = np.empty(len(row))
+        if (np.diff(row[order]) > 0).all():
+            # Without ties the running count of the other class is all there is to know.
+            ups = np.cumsum(up[order])
+            below[order] = np.where(up[order], np.arange(1, len(row) + 1) - ups, ups)
+        else:
+            below[up], below[~up] = ranked_below(row[up], row[~up]), ranked_below(row[~up], row[up])
+        positive += below[up] / n
+        negative += 1 - below[~up] / m
     return Placements(positive / len(scores), negative / len(scores))
 
 

@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from analysis.cards import card_html
 from analysis.collect import Collected
 from analysis.pages import again, hole_text, notes_of, reproducibility
 from analysis.plots.base import Drawn
@@ -44,11 +45,11 @@ class HtmlTable:
     behind: Groups
 
 
-def write_page(summary: Summary, drawn: Sequence[Drawn], told: Sequence[Section], folder: Path) -> None:
-    """Write one ablation's page. The figures' files lie in `folder` already."""
+def write_page(summary: Summary, drawn: Sequence[Drawn], told: Sequence[Section], folder: Path, data: str = "") -> None:
+    """Write one ablation's page. The figures' files lie in `folder` already. data: the data card, Markdown."""
     tables = [main_html(summary), label_html(summary), *(section_html(summary, section) for section in told)]
     facts = [*reproducibility(summary), *_versions(summary.collected)]
-    write_article(summary.collected, tables, drawn, facts, folder)
+    write_article(summary.collected, tables, drawn, facts, folder, data)
 
 
 def write_article(
@@ -57,13 +58,14 @@ def write_article(
     drawn: Sequence[Drawn],
     facts: Sequence[str],
     folder: Path,
+    data: str = "",
 ) -> None:
     """Write an ablation's page to <root>/reports/<ablation>/ from its tables and figures.
 
-    facts: what it rests on, Markdown's backticks for code.
+    facts: what it rests on, Markdown's backticks for code. data: the data card, Markdown.
     """
     plan = collected.plan
-    body = "".join(_article(collected, tables, drawn, facts, folder))
+    body = "".join(_article(collected, tables, drawn, facts, folder, data))
     write_text(folder / PAGE, shell(plan.title, f"{BEGIN}{body}{END}", "../../"))
 
 
@@ -111,6 +113,7 @@ def _article(
     drawn: Sequence[Drawn],
     facts: Sequence[str],
     folder: Path,
+    data: str,
 ) -> Iterator[str]:
     plan = collected.plan
     yield f'<article id="{plan.ablation}"><h2>{escape(plan.title)}</h2>\n'
@@ -125,6 +128,8 @@ def _article(
     yield _table(plan, tables[0], groups)
     yield from (_figure(figure, folder, f"{plan.ablation}/") for figure in drawn)
     yield from (_table(plan, table, groups) for table in tables[1:])
+    if data:
+        yield f"<section><details><summary>Data card</summary>{card_html(data)}</details></section>\n"
     items = "".join(f"<li>{_code(fact)}</li>" for fact in [*facts, again(plan)])
     yield f"<section><h3>Where it came from</h3><ul>{items}</ul>{_common(collected)}</section>\n"
     yield _trials(collected, folder.parents[1])

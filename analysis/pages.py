@@ -23,8 +23,9 @@ class Page:
     label_caption: str
 
 
-def ablation_page(summary: Summary, figures: Sequence[Drawn], sections: Sequence[Section] = ()) -> Page:
-    """The page of one ablation. sections: the tables between the per-label table and where it all came from."""
+def ablation_page(summary: Summary, figures: Sequence[Drawn], sections: Sequence[Section] = (), data: str = "") -> Page:
+    """The page of one ablation. sections: the tables between the per-label table and where it all
+    came from. data: the data card, if there is one."""
     plan = summary.collected.plan
     table = main_table(summary)
     parts = [
@@ -34,7 +35,7 @@ def ablation_page(summary: Summary, figures: Sequence[Drawn], sections: Sequence
         f"## Per label, {summary.main.title} of labels\n\n{markdown(label_grid(summary, MARKDOWN))}",
         *map(markdown_section, sections),
         f"## Reproducibility\n\n{bullets(reproducibility(summary))}",
-        f"## Files\n\n{bullets(_files(sections))}",
+        f"## Files\n\n{bullets(_files(sections, data))}",
     ]
     notes = " ".join(f"{note[:1].upper()}{note[1:]}." for note in notes_of(summary))
     return Page(
@@ -167,12 +168,13 @@ def figure_text(drawn: Drawn) -> str:
     return f"![{name}]({name}.png)\n\n{drawn.caption} ([PDF]({name}.pdf), [SVG]({name}.svg))\n"
 
 
-def _files(sections: Sequence[Section]) -> Iterator[str]:
+def _files(sections: Sequence[Section], data: str) -> Iterator[str]:
     yield "this page with sortable tables, every number with its trials, for any browser: [HTML](report.html)"
     yield "the table: [Markdown](table.md), [CSV](table.csv), [LaTeX](table.tex)"
     yield "per label: [CSV](labels.csv) of all rows, [LaTeX](labels.tex)"
     others = ", ".join(f"[{section.name}]({section.name}.tex)" for section in sections)
     yield from [f"LaTeX: {others}"] if others else []
+    yield from ["what the data set holds, and the pairs that were formed: [data card](data.md)"] if data else []
     yield "every metric of every trial: [Parquet](results.parquet)"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.cards import CARD, card
 from analysis.collect import Collected, ResultReader, collect
 from analysis.crew import Crew
 from analysis.files import table_files
@@ -167,9 +168,10 @@ def write_ablation(summary: Summary, root: Path, folder: Path, with_macros: bool
     findings = find(summary, root)
     drawn = list(base.draw_all(summary, figures_of(summary.collected.plan.draw), folder))
     told = sections(summary, findings)
-    page = ablation_page(summary, drawn, told)
+    data = card(summary.collected, root)
+    page = ablation_page(summary, drawn, told, data or "")
     files = table_files(summary, findings, told, page)
-    files |= {MACROS: macros(summary, findings) if with_macros else None}
+    files |= {MACROS: macros(summary, findings) if with_macros else None, CARD: data}
     for name, content in files.items():
         if content is None:
             # An earlier report left it; this one has nothing to say there.
@@ -179,7 +181,7 @@ def write_ablation(summary: Summary, root: Path, folder: Path, with_macros: bool
     with atomic_path(folder / "results.parquet") as temporary:
         summary.collected.table.to_parquet(temporary, engine="pyarrow", index=False, compression="zstd")
     write_text(folder / REPORT, page.text)
-    write_page(summary, drawn, told, folder)
+    write_page(summary, drawn, told, folder, data or "")
 
 
 def figures_of(asked: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.counting import Counts, half_pairs, in_blocks, walk
+from analysis.counting import Blocks, Counts, half_pairs, in_blocks, walk
 from core.data.types import Bools, Ints, Strings
 from core.errors import check_choice, check_range
 
@@ -94,7 +94,7 @@ def patient_weights(n_patients: int, config: BootstrapConfig) -> Counts:
 class LabelResampler:
     """Resamples the AUROC of one label, whatever the scores."""
 
-    def __init__(self, truth: Doubles, patient: Ints, weights: Counts, blocks: Counts) -> None:
+    def __init__(self, truth: Doubles, patient: Ints, weights: Counts, blocks: Blocks) -> None:
         """truth: [S] 1, 0 or NaN (left out). patient: [S]. weights: [P, R] counts; blocks: the same `in_blocks`."""
         self._known = np.flatnonzero(np.isfinite(truth))
         self._positive, self._patient = truth[self._known] == 1, patient[self._known]

@@ -28,6 +28,7 @@ VOID = {"meta", "link", "img", "br", "input", "hr"}
 # What a user does: sort by a column, open a number. What is then on the page goes into the title for the test to read.
 DRIVE = """
 <script>
+{
 const heads = document.querySelectorAll("#made-table thead th"), told = {};
 const names = () => [...document.querySelectorAll("#made-table tbody th")].map((cell) => cell.textContent);
 const at = [...heads].findIndex((head) => head.textContent === "AUROC 100 %");
@@ -41,6 +42,7 @@ told.trials = [...dialog.querySelectorAll("tr[data-trial]")].map((row) => row.da
 told.links = [...dialog.querySelectorAll("a")].map((link) => link.getAttribute("href"));
 told.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
 document.title = JSON.stringify(told);
+}
 </script></body>"""
 
 
