@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.resample import Doubles
+from analysis.resample import Doubles, Scores
 from core.data.types import Ints
 
 BINS = 10
@@ -36,13 +36,13 @@ class Reliability:
         return float(np.average(np.abs(self.observed - self.predicted)[filled], weights=self.count[filled]))
 
 
-def reliability(truth: Doubles, probability: Doubles, bins: int = BINS) -> Reliability:
+def reliability(truth: Doubles, probability: Scores, bins: int = BINS) -> Reliability:
     """Bins of predictions. truth: [n] 1, 0, NaN = left out; probability: [n] in [0, 1], NaN = no prediction.
 
     A probability on the edge of two bins is in the upper one, 1 in the last.
     """
     known = np.isfinite(truth) & np.isfinite(probability)
-    truth, probability = truth[known], probability[known]
+    truth, probability = truth[known], probability[known].astype(np.float64)
     place = np.minimum((probability * bins).astype(np.int64), bins - 1)
     count = np.bincount(place, minlength=bins)
     sums = [np.bincount(place, weights=values, minlength=bins) for values in (probability, truth)]
@@ -50,7 +50,7 @@ def reliability(truth: Doubles, probability: Doubles, bins: int = BINS) -> Relia
     return Reliability(count, mean[0], mean[1])
 
 
-def macro_error(truth: Doubles, scores: Doubles, bins: int = BINS) -> float:
+def macro_error(truth: Doubles, scores: Scores, bins: int = BINS) -> float:
     """Mean over labels and draws of the expected calibration error. truth: [S, L], scores: [D, S, L].
 
     Labels without both classes are left out, as they are of a macro AUROC.

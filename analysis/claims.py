@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.hypotheses import holm, p_above, p_below, p_equivalent, sign_flip
+from analysis.hypotheses import holm, holm_levels, p_above, p_below, p_equivalent, sign_flip
 from analysis.power import MOST_SEEDS, Aim, patients_needed, seeds_needed
 from analysis.resample import BootstrapConfig, Doubles
 from analysis.statistics import Components, Estimate, SeedResamples, differences, estimate
@@ -70,9 +70,15 @@ def judge(summary: Summary, margin: float = MARGIN) -> list[Verdict]:
     a row or a label fraction that the table does not have.
     """
     measured = [_measure(text, summary, margin) for text in summary.collected.plan.claims]
-    tested = _after_holm([_test(found, summary.config) for found in measured])
+    alone = [_test(found, summary.config) for found in measured]
+    tested = _after_holm(alone)
+    # What would settle a claim has to do so beside the others: at the level that Holm leaves it.
+    levels = holm_levels([p.holds for p in alone], 1 - summary.config.level)
     patients = summary.collected.studies.n_patients if summary.collected.studies else 0
-    return [_verdict(found, p, summary.config, patients) for found, p in zip(measured, tested, strict=True)]
+    return [
+        _verdict(found, p, level, summary.config, patients)
+        for found, p, level in zip(measured, tested, levels, strict=True)
+    ]
 
 
 def _measure(text: str, summary: Summary, margin: float) -> _Measured:
@@ -149,7 +155,7 @@ def _after_holm(tested: Sequence[Tested]) -> list[Tested]:
     return [Tested(*family) for family in zip(*families, strict=True)]
 
 
-def _verdict(found: _Measured, p: Tested, config: BootstrapConfig, patients: int) -> Verdict:
+def _verdict(found: _Measured, p: Tested, level: float, config: BootstrapConfig, patients: int) -> Verdict:
     if found.difference is None:
         effect = Estimate(math.nan)
         settle = "results of both rows for one seed: run the sweep"
@@ -158,7 +164,7 @@ def _verdict(found: _Measured, p: Tested, config: BootstrapConfig, patients: int
     verdict, value = _decide(found, p, alpha)
     flip = sign_flip(_towards(found.claim, found.difference.values[0]))
     effect = estimate(found.difference, config)
-    settle = _settle(found, patients, config) if verdict == INCONCLUSIVE else ""
+    settle = _settle(found, level, patients, config) if verdict == INCONCLUSIVE else ""
     seeds = len(found.difference.seeds)
     return Verdict(found.claim, found.margin, verdict, effect, value, flip, seeds, found.missing, settle)
 
@@ -174,12 +180,12 @@ def _decide(found: _Measured, p: Tested, alpha: float) -> tuple[str, float]:
     return next(((name, value) for name, value in order if value < alpha), (INCONCLUSIVE, p.holds))
 
 
-def _settle(found: _Measured, patients: int, config: BootstrapConfig) -> str:
+def _settle(found: _Measured, level: float, patients: int, config: BootstrapConfig) -> str:
     assert found.difference is not None
     size = float(_towards(found.claim, found.difference.values[:1].mean(axis=1))[0])
     bound = found.margin - abs(size) if found.claim.relation == "=" else size - found.margin
     parts = found.difference.components(config)
-    return settle_text(Aim(abs(bound), 1 - config.level), parts, len(found.difference.seeds), patients)
+    return settle_text(Aim(abs(bound), level), parts, len(found.difference.seeds), patients)
 
 
 def settle_text(aim: Aim, parts: Components, n_seeds: int, n_patients: int) -> str:

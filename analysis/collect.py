@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from analysis.resample import TestStudies
-from analysis.scores import TrialScores, UnlikeStudiesError, read_scores
+from analysis.scores import ScoreReader, TrialScores, UnlikeStudiesError
 from core.errors import DataError, UserError
+from core.evaluation.base import Metric
 from core.results import PREDICTIONS, RESULT, Result, read_result
 from sweeps.declared import DeclaredCell, DeclaredPlan, DeclaredTrial
 from sweeps.folders import trial_folder
@@ -22,12 +23,13 @@ from sweeps.status import read_status
 
 OTHER_STUDIES = "its predictions are of other studies, patients or true labels than the table's other rows"
 OF_TRIAL = ("cell", "role", "method", "values", "seed", "trial")
+OF_METRIC = tuple(Metric.__dataclass_fields__)
 COST = ("seconds", "images_per_second", "peak_memory_bytes", "device_hours", "cost", "mfu", "parameters")
 
 
 @dataclass(frozen=True)
 class Hole:
-    """A declared result that is not there, and why."""
+    """A declared result that is not there, and why. trial: "" where none was even declared for an axis' value."""
 
     cell: str
     trial: str
@@ -84,7 +86,7 @@ class Collected:
         """Seed -> value of a metric without a label, averaged over draws and over the seed's trials."""
         if self.table.empty:
             return {}
-        rows = self._metrics.get(f"{column.evaluation}/{column.metric}/{column.view}")
+        rows = self._metrics.get(column)
         if rows is None:
             return {}
         rows = rows[rows["trial"].isin({trial.id for trial in trials}) & rows["value"].notna()]
@@ -93,54 +95,54 @@ class Collected:
 
     def label_means(self, cell: DeclaredCell, fraction: float) -> dict[tuple[str, str], float]:
         """(metric, label) -> mean over seeds and draws at a label fraction, of the cell's main evaluation."""
-        if self.table.empty:
-            return {}
-        table = self.table
-        own = (table["cell"] == cell.name) & (table["evaluation"] == cell.evaluation) & (table["label"] != "")
-        rows = table[own & (table["view"] == "study") & np.isclose(table["label_fraction"], fraction)]
-        means = rows.groupby(["metric", "label"])["value"].mean()
-        return {(str(metric), str(label)): float(v) for (metric, label), v in zip(means.index, means, strict=True)}
+        return self._labels.get((cell.name, cell.evaluation, round(fraction, 9)), {})
 
     @cached_property
-    def _metrics(self) -> dict[str, pd.DataFrame]:
+    def _labels(self) -> dict[tuple[str, str, float], dict[tuple[str, str], float]]:
+        # By row, evaluation and label fraction.
+        found: dict[tuple[str, str, float], dict[tuple[str, str], float]] = {}
+        if self.table.empty:
+            return found
+        rows = self.table[(self.table["label"] != "") & (self.table["view"] == "study")]
+        keys = ["cell", "evaluation", rows["label_fraction"].round(9), "metric", "label"]
+        means: Any = rows.groupby(keys)["value"].mean()
+        for (name, evaluation, fraction, metric, label), value in means.items():
+            found.setdefault((name, evaluation, fraction), {})[metric, label] = float(value)
+        return found
+
+    @cached_property
+    def _metrics(self) -> dict[MetricName, pd.DataFrame]:
         plain = self.table[self.table["label"] == ""].drop_duplicates(["trial", "evaluation", "metric", "view", "draw"])
-        keys = plain[["evaluation", "metric", "view"]].agg("/".join, axis=1)
-        return {str(key): part for key, part in plain.groupby(keys)}
+        groups: Any = plain.groupby(["evaluation", "metric", "view"])
+        return {MetricName(*key): part for key, part in groups}
 
 
 class ResultReader:
-    """Reads results once each, though several ablations share a trial."""
+    """Reads results below a root."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._read: dict[Path, Loaded | str] = {}
+        self._scores = ScoreReader()
 
     def read(self, trial: str, evaluation_key: str) -> Loaded | str:
         """The result, or the reason why there is none."""
         own = trial_folder(self.root, trial)
         folder = own / "evaluations" / evaluation_key
-        if folder not in self._read:
-            self._read[folder] = self._attempt(own, folder)
-        return self._read[folder]
-
-    def _attempt(self, trial: Path, folder: Path) -> Loaded | str:
         if not (folder / RESULT).exists():
-            return why_absent(trial)
+            return why_absent(own)
         try:
-            return load(folder)
+            return self._load(folder)
         except UnlikeStudiesError as error:
             return str(error)
         except DataError as error:
             # The folders of two machines differ; the reason must not.
             return error.what.replace(str(self.root), "outputs")
 
-
-def load(folder: Path) -> Loaded:
-    """A result with its predictions. Raises DataError for a damaged file, UnlikeStudiesError for a wrong one."""
-    result = read_result(folder)
-    if PREDICTIONS not in result.files:
-        return Loaded(result, None, {})
-    return Loaded(result, *read_scores(result.predictions()))
+    def _load(self, folder: Path) -> Loaded:
+        result = read_result(folder)
+        if PREDICTIONS not in result.files:
+            return Loaded(result, None, {})
+        return Loaded(result, *self._scores.read(result.prediction_table()))
 
 
 def why_absent(trial: Path) -> str:
@@ -164,7 +166,7 @@ def collect(reader: ResultReader, plan: DeclaredPlan) -> Collected:
     results of two data sets or of two label policies would meet in one table.
     """
     found: dict[str, Loaded] = {}
-    holes: list[Hole] = []
+    holes = list(_undeclared(plan))
     for cell, trial in _trials(plan):
         loaded = reader.read(trial.id, plan.evaluation_key)
         if isinstance(loaded, str):
@@ -179,6 +181,13 @@ def collect(reader: ResultReader, plan: DeclaredPlan) -> Collected:
             del found[trial.id]
             holes.append(Hole(cell.name, trial.id, trial.seed, OTHER_STUDIES))
     return Collected(plan, _table(plan, found), studies, found, tuple(holes), provenance)
+
+
+def _undeclared(plan: DeclaredPlan) -> Iterator[Hole]:
+    """Values of the axes that no row has: a plan that was cut by hand, or by a later sweep of fewer cells."""
+    for axis, values in plan.axes.items():
+        known = [cell.values.get(axis) for cell in plan.cells if cell.trials]
+        yield from (Hole(f"{axis}={value}", "", 0, "no trial has this value") for value in values if value not in known)
 
 
 def _trials(plan: DeclaredPlan) -> list[tuple[DeclaredCell, DeclaredTrial]]:
@@ -205,23 +214,18 @@ def _refuse_two(ablation: str, what: str, of_trial: Mapping[str, str], hint: str
 
 
 def _table(plan: DeclaredPlan, found: Mapping[str, Loaded]) -> pd.DataFrame:
-    parts = []
+    lines: list[tuple[Any, ...]] = []
+    of_metric = attrgetter(*OF_METRIC)
     for cell, trial in _trials(plan):
         if trial.id not in found:
             continue
         result = found[trial.id].result
-        part = pd.DataFrame([vars(metric) for metric in result.metrics] + _cost_rows(result.cost))
         values = json.dumps({**cell.values, **trial.values}, sort_keys=True)
-        of_trial: tuple[Any, ...] = (cell.name, cell.role, cell.method, values, trial.seed, trial.id)
-        for place, (name, value) in enumerate(zip(OF_TRIAL, of_trial, strict=True)):
-            part.insert(place, name, value)
-        parts.append(part)
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+        of_trial = (cell.name, cell.role, cell.method, values, trial.seed, trial.id)
+        metrics = [*result.metrics, *_costs(result.cost)]
+        lines += [(*of_trial, *of_metric(metric)) for metric in metrics]
+    return pd.DataFrame(lines, columns=[*OF_TRIAL, *OF_METRIC]) if lines else pd.DataFrame()
 
 
-def _cost_rows(cost: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [
-        {"evaluation": "cost", "metric": name, "value": float(cost[name]), "label": "", "view": "study", "draw": 0}
-        for name in COST
-        if cost.get(name) is not None
-    ]
+def _costs(cost: Mapping[str, Any]) -> list[Metric]:
+    return [Metric("cost", name, float(cost[name]), -1) for name in COST if cost.get(name) is not None]

@@ -10,9 +10,10 @@ import numpy as np
 
 from analysis.aggregates import interquartile_mean, over_runs, probability_of_improvement, resample_runs
 from analysis.collect import Collected
-from analysis.delong import delong
-from analysis.hypotheses import holm, p_unequal, sign_flip
-from analysis.resample import BootstrapConfig, Doubles
+from analysis.delong import Placements, delong_of, placed
+from analysis.hypotheses import holm, holm_levels, p_unequal, sign_flip
+from analysis.power import Aim, power_of
+from analysis.resample import BootstrapConfig, Doubles, Scores
 from analysis.scores import ScoreKey
 from analysis.statistics import Estimate, SeedResamples, differences, estimate
 from analysis.summary import Row, Summary
@@ -25,7 +26,8 @@ class Comparison:
     difference: of the macro AUROC, row - reference. p: two-sided, by the paired bootstrap; adjusted: after Holm over
     the table. p_flip: of the sign-flip test over matched seeds. effect: the difference in standard deviations between
     seeds of the paired differences (Cohen's d_z), NaN for fewer than two seeds. improvement: probability that a seed of
-    the row beats one of the reference on a label drawn at random.
+    the row beats one of the reference on a label drawn at random. power: of a repetition, after Holm, were the effect
+    the one seen; NaN for one seed.
     """
 
     row: str
@@ -37,6 +39,7 @@ class Comparison:
     p_flip: float
     effect: float
     improvement: Estimate
+    power: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,18 @@ def compare(summary: Summary) -> list[Comparison]:
     apart = differences(rows, reference.resamples[key])
     found = [_compare(row, reference, apart[row.cell.name], summary) for row in _others(summary, reference)]
     adjusted = holm([comparison.p for comparison in found])
-    return [replace(comparison, adjusted=p) for comparison, p in zip(found, adjusted, strict=True)]
+    levels = holm_levels([comparison.p for comparison in found], 1 - summary.config.level)
+    return [
+        replace(comparison, adjusted=p, power=_power(comparison, apart[comparison.row], level, summary.config))
+        for comparison, p, level in zip(found, adjusted, levels, strict=True)
+    ]
+
+
+def _power(found: Comparison, apart: SeedResamples, level: float, config: BootstrapConfig) -> float:
+    size = abs(found.difference.mean)
+    if found.seeds < 2 or not math.isfinite(level) or not size:
+        return math.nan
+    return power_of(Aim(size, level), apart.components(config), found.seeds)
 
 
 def _others(summary: Summary, reference: Row) -> list[Row]:
@@ -121,23 +135,31 @@ def compare_labels(summary: Summary) -> list[LabelComparison]:
     if reference is None or studies is None:
         return []
     found = []
+    known: dict[tuple[int, ...], list[Placements | None]] = {}
     for row in _others(summary, reference):
-        first, second = matched_scores(summary, row, reference)
-        for place, label in enumerate(studies.labels):
-            test = delong(studies.truth[:, place], first[:, :, place], second[:, :, place], studies.patient)
+        seeds = _common_seeds(summary, row, reference)
+        if seeds not in known:
+            known[seeds] = _placed(summary, reference, seeds)
+        pairs = zip(studies.labels, studies.truth.T, _placed(summary, row, seeds), known[seeds], strict=True)
+        for label, truth, first, second in pairs:
+            test = delong_of(truth, first, second, studies.patient)
             found.append(LabelComparison(row.cell.name, label, test.difference, test.error, test.p, math.nan))
     adjusted = holm([comparison.p for comparison in found])
     return [replace(comparison, adjusted=p) for comparison, p in zip(found, adjusted, strict=True)]
 
 
-def matched_scores(summary: Summary, first: Row, second: Row) -> tuple[Doubles, Doubles]:
-    """Scores [K, S, L] of two rows at the main fraction, seed by seed, over the seeds that both have."""
+def _common_seeds(summary: Summary, first: Row, second: Row) -> tuple[int, ...]:
     key = summary.main.key
-    common = [seed for seed in first.resamples[key].seeds if seed in second.resamples[key].seeds]
-    return seed_scores(summary, first, common), seed_scores(summary, second, common)
+    return tuple(seed for seed in first.resamples[key].seeds if seed in second.resamples[key].seeds)
 
 
-def seed_scores(summary: Summary, row: Row, seeds: Sequence[int]) -> Doubles:
+def _placed(summary: Summary, row: Row, seeds: Sequence[int]) -> list[Placements | None]:
+    assert summary.collected.studies is not None
+    scores = seed_scores(summary, row, seeds)
+    return [placed(truth, scores[:, :, place]) for place, truth in enumerate(summary.collected.studies.truth.T)]
+
+
+def seed_scores(summary: Summary, row: Row, seeds: Sequence[int]) -> Scores:
     """Scores [K, S, L] of a row at the main fraction: all draws of all trials of these seeds."""
     fraction = summary.main.fraction
     key: ScoreKey = (row.cell.evaluation, fraction)
@@ -145,5 +167,5 @@ def seed_scores(summary: Summary, row: Row, seeds: Sequence[int]) -> Doubles:
     return np.concatenate([_scores(summary.collected, trial.id, key) for trial in trials])
 
 
-def _scores(collected: Collected, trial: str, key: ScoreKey) -> Doubles:
+def _scores(collected: Collected, trial: str, key: ScoreKey) -> Scores:
     return collected.results[trial].scores[key]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.resample import Doubles
+from analysis.resample import Doubles, Scores
 from core.data.types import Ints
 
 
@@ -41,27 +41,33 @@ class DeLong:
     p: float
 
 
-def midranks(values: Doubles) -> Doubles:
-    """Ranks from 1, ties sharing the mean of theirs. values: [n]."""
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(count)
-    shared: Doubles = (last - (count - 1) / 2)[place]
-    return shared
+def ranked_below(values: Scores, others: Scores) -> Doubles:
+    """How many of `others` lie below each of `values`, one that is equal counting half. values: [n] -> [n]."""
+    ordered = np.sort(others)
+    below = np.searchsorted(ordered, values, side="left") + np.searchsorted(ordered, values, side="right")
+    return below / 2
 
 
-def placements(truth: Doubles, scores: Doubles) -> Placements:
+def placements(truth: Doubles, scores: Scores) -> Placements:
     """Placement values, averaged over several scorings of the same studies.
 
     truth: [S] 1 or 0, both there. scores: [K, S], a row per seed or draw; the mean of the result is the mean of their
-    AUROCs. Source: Sun and Xu 2014, from midranks in O(S log S); DeLong et al. 1988 for what they are.
+    AUROCs. Source: DeLong et al. 1988; by sorting in O(S log S), as Sun and Xu 2014.
     """
-    up, down = truth == 1, truth == 0
-    m, n = int(up.sum()), int(down.sum())
+    up = truth == 1
+    m, n = int(up.sum()), int((~up).sum())
     positive, negative = np.zeros(m), np.zeros(n)
     for row in scores:
-        together = midranks(row)
-        positive += (together[up] - midranks(row[up])) / n
-        negative += 1 - (together[down] - midranks(row[down])) / m
+        order = np.argsort(row)
+        below = np.empty(len(row))
+        if (np.diff(row[order]) > 0).all():
+            # Without ties the running count of the other class is all there is to know.
+            ups = np.cumsum(up[order])
+            below[order] = np.where(up[order], np.arange(1, len(row) + 1) - ups, ups)
+        else:
+            below[up], below[~up] = ranked_below(row[up], row[~up]), ranked_below(row[~up], row[up])
+        positive += below[up] / n
+        negative += 1 - below[~up] / m
     return Placements(positive / len(scores), negative / len(scores))
 
 
@@ -76,9 +82,10 @@ def variance(found: Placements, truth: Doubles, patient: Ints) -> float:
         np.bincount(patient[rows], weights=values - values.mean(), minlength=size)
         for rows, values in ((up, found.positive), (down, found.negative))
     ]
-    ups, downs = (len(np.unique(patient[rows])) for rows in (up, down))
+    there = [np.bincount(patient[rows], minlength=size) > 0 for rows in (up, down)]
+    ups, downs = (int(one.sum()) for one in there)
     m, n = int(up.sum()), int(down.sum())
-    everyone = len(np.unique(patient))
+    everyone = int((there[0] | there[1]).sum())
     if min(ups, downs) < 2:
         return math.nan
     total = (of_patient[0] ** 2).sum() * ups / (ups - 1) / m**2
@@ -87,20 +94,32 @@ def variance(found: Placements, truth: Doubles, patient: Ints) -> float:
     return float(total + 2 * mixed)
 
 
-def delong(truth: Doubles, first: Doubles, second: Doubles, patient: Ints) -> DeLong:
+def delong(truth: Doubles, first: Scores, second: Scores, patient: Ints) -> DeLong:
     """Test whether two rows have the same AUROC for one label.
 
     truth: [S] 1, 0 or NaN (left out). first, second: [K, S] scores, the seeds of a row each. patient: [S] codes.
     All NaN where the label has one class or a study no score; p is 1 for rows that rank alike.
     """
+    return delong_of(truth, placed(truth, first), placed(truth, second), patient)
+
+
+def placed(truth: Doubles, scores: Scores) -> Placements | None:
+    """The placements of a row over the studies where the label is known; None where it is one-sided or unscored."""
+    known = np.isfinite(truth)
+    scores = scores[:, known]
+    if not 0 < truth[known].sum() < known.sum() or not np.isfinite(scores).all():
+        return None
+    return placements(truth[known], scores)
+
+
+def delong_of(truth: Doubles, first: Placements | None, second: Placements | None, patient: Ints) -> DeLong:
+    """The test of `delong` for rows whose placements are known."""
     from scipy.special import ndtr
 
-    known = np.isfinite(truth)
-    truth, patient, first, second = truth[known], patient[known], first[:, known], second[:, known]
-    if not 0 < truth.sum() < len(truth) or not (np.isfinite(first).all() and np.isfinite(second).all()):
+    if first is None or second is None:
         return DeLong(math.nan, math.nan, math.nan)
-    apart = placements(truth, first) - placements(truth, second)
-    error = math.sqrt(max(0.0, variance(apart, truth, patient)))
+    known, apart = np.isfinite(truth), first - second
+    error = math.sqrt(max(0.0, variance(apart, truth[known], patient[known])))
     difference = apart.auroc
     if not error:
         return DeLong(difference, error, 1.0 if difference == 0 else 0.0)

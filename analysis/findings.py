@@ -20,6 +20,7 @@ from analysis.comparisons import (
     row_aggregates,
     seed_scores,
 )
+from analysis.efficiency import Efficiency, efficiency
 from analysis.kinds.base import KindTable, tables
 from analysis.published import Published, read_published
 from analysis.statistics import Estimate
@@ -49,6 +50,7 @@ class Findings:
     comparisons: tuple[Comparison, ...]
     label_comparisons: tuple[LabelComparison, ...]
     quality: tuple[Quality, ...]
+    efficiency: tuple[Efficiency, ...]
     subgroups: tuple[GroupResult, ...]
     published: tuple[Published, ...]
     kinds: tuple[KindTable, ...] = ()
@@ -62,6 +64,7 @@ def find(summary: Summary, root: Path) -> Findings:
         comparisons=tuple(compare(summary)),
         label_comparisons=tuple(compare_labels(summary)),
         quality=tuple(quality(summary)),
+        efficiency=tuple(efficiency(summary)),
         subgroups=tuple(subgroup_results(summary, root)),
         published=tuple(entry for entry in read_published() if entry.ablation == name),
         kinds=tuple(tables(summary)),

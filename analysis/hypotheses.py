@@ -69,3 +69,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
         least = max(least, min(1.0, (len(order) - rank) * p_values[place]))
         adjusted[place] = least
     return adjusted
+
+
+def holm_levels(p_values: Sequence[float], alpha: float) -> list[float]:
+    """The level that Holm's procedure holds each p-value against, in the order given; NaN for NaN.
+
+    The smallest of m is held against alpha / m, the next against alpha / (m - 1), the largest against alpha.
+    """
+    order = sorted((place for place, p in enumerate(p_values) if not math.isnan(p)), key=lambda place: p_values[place])
+    levels = [math.nan] * len(p_values)
+    for rank, place in enumerate(order):
+        levels[place] = alpha / (len(order) - rank)
+    return levels

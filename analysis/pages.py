@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from analysis.collect import Collected, Hole
 from analysis.plots.base import Drawn, sample_text
+from analysis.sections import Section, markdown_section
 from analysis.summary import Summary
 from analysis.tables import LATEX, MARKDOWN, escape_markdown, grid, label_grid, markdown, marks_text
 from sweeps.declared import DeclaredPlan
@@ -22,8 +23,9 @@ class Page:
     label_caption: str
 
 
-def ablation_page(summary: Summary, figures: Sequence[Drawn], sections: Sequence[str] = ()) -> Page:
-    """The page of one ablation. sections: Markdown between the per-label table and where it all came from."""
+def ablation_page(summary: Summary, figures: Sequence[Drawn], sections: Sequence[Section] = (), data: str = "") -> Page:
+    """The page of one ablation. sections: the tables between the per-label table and where it all
+    came from. data: the data card, if there is one."""
     plan = summary.collected.plan
     table = main_table(summary)
     parts = [
@@ -31,9 +33,9 @@ def ablation_page(summary: Summary, figures: Sequence[Drawn], sections: Sequence
         table,
         *(figure_text(drawn) for drawn in figures),
         f"## Per label, {summary.main.title} of labels\n\n{markdown(label_grid(summary, MARKDOWN))}",
-        *sections,
+        *map(markdown_section, sections),
         f"## Reproducibility\n\n{bullets(reproducibility(summary))}",
-        f"## Files\n\n{bullets(_files())}",
+        f"## Files\n\n{bullets(_files(sections, data))}",
     ]
     notes = " ".join(f"{note[:1].upper()}{note[1:]}." for note in notes_of(summary))
     return Page(
@@ -104,7 +106,13 @@ def _label_notes(summary: Summary) -> Iterator[str]:
 
 def hole_line(hole: Hole) -> str:
     """A hole in words."""
-    return escape_markdown(f"{hole.cell}, seed {hole.seed}, trial {hole.trial}: {hole.reason}")
+    return escape_markdown(hole_text(hole))
+
+
+def hole_text(hole: Hole) -> str:
+    """A hole in plain words."""
+    where = f"{hole.cell}, seed {hole.seed}, trial {hole.trial}" if hole.trial else hole.cell
+    return f"{where}: {hole.reason}"
 
 
 def reproducibility(summary: Summary) -> Iterator[str]:
@@ -156,12 +164,17 @@ def index_page(main: Summary | None, figure: Drawn | None, reported: Sequence[De
 
 def figure_text(drawn: Drawn) -> str:
     """A figure with its caption."""
-    return f"![{drawn.name}]({drawn.name}.png)\n\n{drawn.caption} ([PDF]({drawn.name}.pdf))\n"
+    name = drawn.name
+    return f"![{name}]({name}.png)\n\n{drawn.caption} ([PDF]({name}.pdf), [SVG]({name}.svg))\n"
 
 
-def _files() -> Iterator[str]:
+def _files(sections: Sequence[Section], data: str) -> Iterator[str]:
+    yield "this page with sortable tables, every number with its trials, for any browser: [HTML](report.html)"
     yield "the table: [Markdown](table.md), [CSV](table.csv), [LaTeX](table.tex)"
     yield "per label: [CSV](labels.csv) of all rows, [LaTeX](labels.tex)"
+    others = ", ".join(f"[{section.name}]({section.name}.tex)" for section in sections)
+    yield from [f"LaTeX: {others}"] if others else []
+    yield from ["what the data set holds, and the pairs that were formed: [data card](data.md)"] if data else []
     yield "every metric of every trial: [Parquet](results.parquet)"
 
 

@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pandas as pd
+
+from analysis.cards import CARD, card
 from analysis.collect import Collected, ResultReader, collect
-from analysis.findings import Findings, find
-from analysis.pages import ablation_page, index_page
+from analysis.crew import Crew
+from analysis.files import table_files
+from analysis.findings import find
+from analysis.macros import FILE as MACROS
+from analysis.macros import macros
+from analysis.page import write_index_page, write_page
+from analysis.pages import ablation_page, hole_text, index_page
 from analysis.plots import base, overview
 from analysis.resample import BootstrapConfig
-from analysis.sections import FINDINGS_FILES, csv_files, sections
+from analysis.sections import sections
 from analysis.summary import Bootstrap, Summary, summarise, with_references
-from analysis.tables import console, label_csv, label_latex, main_csv, main_latex
+from analysis.tables import console
+from core.errors import UserError
 from core.io import atomic_path, write_text
 from core.measures.base import QUALITY
 from core.progress import Progress
-from sweeps.declared import choose, declared_names, read_plan
+from sweeps.declared import DeclaredPlan, choose, declared_names, read_plan
 
 BASELINES, PAIRING = "baselines", "pairing"
+# Fewer trials than this are read and resampled in less time than another process needs to start.
+TRIALS_A_WORKER = 400
 INDEX, REPORT = "index.md", "report.md"
-# Figures of every ablation whose trials were evaluated for them.
-ALWAYS = ("leakage", "embedding", "saliency", "gallery")
+# Drawn of every ablation that has what they show, whatever its file asks for.
+ALWAYS = ("forest", "labels", "pareto", "gallery")
+# Drawn of every ablation whose trials were evaluated for them.
+EVALUATED = ("leakage", "embedding", "saliency")
 
 
 @dataclass(frozen=True)
@@ -33,37 +47,109 @@ class ReportSummary:
     main_table: str
 
 
-def write_reports(root: Path, names: list[str] | None, config: BootstrapConfig | None = None) -> ReportSummary:
+@dataclass(frozen=True)
+class ReportConfig:
+    """bootstrap: of the intervals. strict: refuse an ablation whose table has a hole. macros: write macros.tex."""
+
+    bootstrap: BootstrapConfig = BootstrapConfig()
+    strict: bool = False
+    macros: bool = False
+
+
+class Desk:
+    """Writes the reports of ablations below a root, one after the other."""
+
+    def __init__(self, root: Path, config: ReportConfig, main: Summary | None = None) -> None:
+        """main: the baselines' summary, whose rows the figures of other ablations show beside their own."""
+        self.root, self.config, self.main = root, config, main
+        self._reader, self._bootstrap = ResultReader(root), Bootstrap(config.bootstrap)
+
+    def summary(self, name: str) -> Summary:
+        """The tables of one ablation that was run for what is learned."""
+        return summarise(self._collected(read_plan(self.root, name)), self._bootstrap)
+
+    def report(self, name: str) -> str:
+        """Write the report of one ablation; returns its main table for a terminal."""
+        plan, folder = read_plan(self.root, name), self.root / "reports" / name
+        if plan.measure != QUALITY:
+            return write_measure(self._collected(plan), folder)
+        is_main = self.main is not None and self.main.collected.plan.ablation == name and self.main.collected.results
+        summary = self.main if is_main and self.main is not None else self.summary(name)
+        write_ablation(referenced(summary, self.main), self.root, folder, self.config.macros)
+        return console(summary)
+
+    def _collected(self, plan: DeclaredPlan) -> Collected:
+        collected = collect(self._reader, plan)
+        if self.config.strict:
+            refuse_holes(collected)
+        return collected
+
+
+def refuse_holes(collected: Collected) -> None:
+    """Raise UserError that names the first holes of a table, if it has any."""
+    holes = collected.holes
+    if holes:
+        told = "; ".join(map(hole_text, holes[:3]))
+        more = f"; and {len(holes) - 3} more" if len(holes) > 3 else ""
+        name = collected.plan.ablation
+        raise UserError(
+            f"ablation {name}: its table has {len(holes)} holes, and --strict allows none: {told}{more}",
+            f"`viewpair resume ablation={name}` runs what is missing; without --strict holes are shown",
+        )
+
+
+def write_reports(
+    root: Path, names: list[str] | None, config: ReportConfig | BootstrapConfig | None = None
+) -> ReportSummary:
     """Write root/reports/<ablation>/ for every ablation in `names` (None = all that have a plan), and an index.
 
     The same results give the same bytes. Raises UserError when there is nothing to report, when a plan cannot be
-    read, or when results of two data sets or two label policies would meet in one table.
+    read, when results of two data sets or two label policies would meet in one table, or, where it is strict, when
+    a result is missing. An ablation that is refused keeps its last report.
     """
     chosen = {name: read_plan(root, name) for name in choose(root, names)}
-    others = {name: plan for name, plan in chosen.items() if plan.measure != QUALITY}
-    # These two are always read: the main figure is theirs, and other ablations' figures show the baselines.
-    read = sorted({*(chosen.keys() - others.keys()), BASELINES, PAIRING} & set(declared_names(root)))
-    reader, bootstrap = ResultReader(root), Bootstrap(config or BootstrapConfig())
-    tables: dict[str, str] = {}
-    with Progress("reporting", len(read) + len(chosen), unit="steps") as progress, base.look():
-        summaries: dict[str, Summary] = {}
-        for name in read:
-            summaries[name] = summarise(collect(reader, read_plan(root, name)), bootstrap)
-            progress.advance(1)
-        main = summaries.get(BASELINES) or next((summaries[n] for n in (*chosen, *read) if n in summaries), None)
-        for name, plan in chosen.items():
-            folder = root / "reports" / name
-            if name in others:
-                tables[name] = write_measure(collect(reader, plan), folder)
-            else:
-                write_ablation(referenced(summaries[name], main), root, folder)
-                tables[name] = console(summaries[name])
-            progress.advance(1)
-        index = write_index(root, summaries, main)
+    settings = config if isinstance(config, ReportConfig) else ReportConfig(config or BootstrapConfig())
+    first = main_name(root, chosen)
+    desk = Desk(root, replace(settings, strict=False))
+    main = desk.summary(first) if first else None
+    desk = Desk(root, settings, main)
+    if settings.strict and main and first in chosen:
+        refuse_holes(main.collected)
+    tables = write_all(desk, chosen)
+    with base.look():
+        index = write_index(desk, PAIRING if PAIRING in declared_names(root) and first != PAIRING else "")
     if len(chosen) == 1:
         name = next(iter(chosen))
         return ReportSummary(root / "reports" / name / REPORT, tables[name])
     return ReportSummary(index, console(main) if main else "\n\n".join(tables.values()))
+
+
+def main_name(root: Path, chosen: dict[str, DeclaredPlan]) -> str:
+    """The ablation of the main table: the baselines, else the first that was run for what is learned, else ""."""
+    known = declared_names(root)
+    usual = [name for name in (BASELINES, PAIRING) if name in known]
+    candidates = [*usual[:1], *chosen] if BASELINES in known else [*chosen, *usual]
+    return next((name for name in candidates if read_plan(root, name).measure == QUALITY), "")
+
+
+def write_all(desk: Desk, chosen: dict[str, DeclaredPlan]) -> dict[str, str]:
+    """Write the report of each ablation, in several processes where there are many trials; returns their tables."""
+    tables: dict[str, str] = {}
+    trials = sum(len(cell.trials) for plan in chosen.values() for cell in plan.cells)
+    crew = Crew(Desk, (desk.root, desk.config, slim(desk.main)), min(len(chosen), trials // TRIALS_A_WORKER))
+    with Progress("reporting", len(chosen), unit="ablations") as progress, base.look():
+        for name, table in zip(chosen, crew.map("report", list(chosen), desk), strict=True):
+            tables[name] = table
+            progress.advance(1)
+    return tables
+
+
+def slim(main: Summary | None) -> Summary | None:
+    """What other ablations' figures need of the baselines: the rows, without results and labels' resamples."""
+    if main is None:
+        return None
+    rows = tuple(replace(row, label_resamples={}) for row in main.rows)
+    return replace(main, rows=rows, collected=replace(main.collected, results={}, table=pd.DataFrame()))
 
 
 def write_measure(collected: Collected, folder: Path) -> str:
@@ -79,42 +165,50 @@ def referenced(summary: Summary, main: Summary | None) -> Summary:
     return with_references(summary, main)
 
 
-def write_ablation(summary: Summary, root: Path, folder: Path) -> None:
-    """Write one ablation's tables, figures and page to `folder`. root: where its plan and results lie."""
+def write_ablation(summary: Summary, root: Path, folder: Path, with_macros: bool = False) -> None:
+    """Write one ablation's tables, figures and pages to `folder`. root: where its plan and results lie."""
     findings = find(summary, root)
-    drawn = list(base.draw_all(summary, (*summary.collected.plan.draw, *ALWAYS), folder))
-    page = ablation_page(summary, drawn, sections(summary, findings))
-    write_findings(findings, folder)
-    write_text(folder / "table.md", page.table)
-    write_text(folder / "table.csv", main_csv(summary))
-    write_text(folder / "table.tex", main_latex(summary, page.caption))
-    write_text(folder / "labels.csv", label_csv(summary))
-    write_text(folder / "labels.tex", label_latex(summary, page.label_caption))
+    drawn = list(base.draw_all(summary, figures_of(summary.collected.plan.draw), folder))
+    told = sections(summary, findings)
+    data = card(summary.collected, root)
+    page = ablation_page(summary, drawn, told, data or "")
+    files = table_files(summary, findings, told, page)
+    files |= {MACROS: macros(summary, findings) if with_macros else None, CARD: data}
+    write_or_remove(files, folder)
     with atomic_path(folder / "results.parquet") as temporary:
         summary.collected.table.to_parquet(temporary, engine="pyarrow", index=False, compression="zstd")
     write_text(folder / REPORT, page.text)
+    write_page(summary, drawn, told, folder, data or "")
 
 
-def write_findings(findings: Findings, folder: Path) -> None:
-    """Write what is found beyond the main table, a file each; one that an earlier report left and this lacks goes."""
-    files = csv_files(findings)
-    for name in FINDINGS_FILES:
-        if name in files:
-            write_text(folder / name, files[name])
-        else:
+def write_or_remove(files: Mapping[str, str | None], folder: Path) -> None:
+    """Write files; one without content goes: an earlier report left it, and this one has nothing to say there."""
+    for name, content in files.items():
+        if content is None:
             (folder / name).unlink(missing_ok=True)
+        else:
+            write_text(folder / name, content)
 
 
-def write_index(root: Path, summaries: dict[str, Summary], main: Summary | None) -> Path:
-    """Write the main figure and index.md over all ablations that have a report; returns its path."""
-    folder = root / "reports"
-    beside = summaries.get(PAIRING)
-    if beside is main or (beside and main and beside.collected.provenance != main.collected.provenance):
-        beside = None
+def figures_of(asked: Sequence[str]) -> list[str]:
+    """The figures of an ablation: those that its file asks for, then those that every one gets."""
+    return list(dict.fromkeys([*asked, *ALWAYS, *EVALUATED]))
+
+
+def write_index(desk: Desk, beside_name: str) -> Path:
+    """Write the main figure, index.md and index.html over all ablations that have a report; returns index.md's path."""
+    main, folder = desk.main, desk.root / "reports"
     figure = None
     if main and main.collected.results:
+        beside = (
+            desk.summary(beside_name) if beside_name and read_plan(desk.root, beside_name).measure == QUALITY else None
+        )
+        if beside and beside.collected.provenance != main.collected.provenance:
+            beside = None
         figure = overview.draw(main, referenced(beside, main) if beside else None)
         base.save(figure, folder)
-    reported = [read_plan(root, name) for name in declared_names(root) if (folder / name / REPORT).exists()]
+    names = [name for name in declared_names(desk.root) if (folder / name / REPORT).exists()]
+    reported = [read_plan(desk.root, name) for name in names]
     write_text(folder / INDEX, index_page(main, figure, reported))
+    write_index_page(main, figure, reported, folder)
     return folder / INDEX

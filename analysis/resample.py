@@ -1,4 +1,4 @@
-"""AUROC of every label in every bootstrap resample of the patients, all resamples in one matrix product.
+"""AUROC of every label in every bootstrap resample of the patients, all resamples at once.
 
 All studies of a patient are resampled together, and every trial is resampled with the same patients.
 """
@@ -6,15 +6,17 @@ All studies of a patient are resampled together, and every trial is resampled wi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.types import Ints, Strings
+from analysis.counting import Blocks, Counts, half_pairs, in_blocks, walk
+from core.data.types import Bools, Ints, Strings
 from core.errors import check_choice, check_range
 
 Doubles = NDArray[np.float64]
-Singles = NDArray[np.float32]
+Scores = NDArray[np.floating[Any]]
 INTERVALS = ("percentile", "bca")
 
 
@@ -69,7 +71,7 @@ class TestStudies:
 
     def same_as(self, other: TestStudies) -> bool:
         """Whether both are the same studies of the same patients with the same true labels."""
-        return (
+        return self is other or (
             self.labels == other.labels
             and np.array_equal(self.study_ids, other.study_ids)
             and np.array_equal(self.patient, other.patient)
@@ -77,7 +79,7 @@ class TestStudies:
         )
 
 
-def patient_weights(n_patients: int, config: BootstrapConfig) -> Singles:
+def patient_weights(n_patients: int, config: BootstrapConfig) -> Counts:
     """How often each patient is in each resample: [P, R], R = 1 + resamples; column 0 is the sample itself (ones).
 
     For BCa, P columns follow that leave one patient out each: the jackknife that the acceleration needs.
@@ -86,57 +88,44 @@ def patient_weights(n_patients: int, config: BootstrapConfig) -> Singles:
     drawn = rng.multinomial(n_patients, np.full(n_patients, 1 / n_patients), size=config.resamples)
     parts = [np.ones((1, n_patients)), drawn]
     parts += [1 - np.eye(n_patients)] if config.interval == "bca" else []
-    return np.ascontiguousarray(np.concatenate(parts).T, dtype=np.float32)
-
-
-def ranked_right(scores: Doubles, share: Doubles, positive: Ints, negative: Ints) -> Singles:
-    """[positives, negatives] float32: share of the draws that rank the positive above; a tie counts half."""
-    right = np.full((len(positive), len(negative)), 0.5, dtype=np.float32)
-    for row, part in zip(scores, share, strict=True):
-        rank = np.unique(row, return_inverse=True)[1].astype(np.int32)
-        right += np.float32(0.5 * part) * np.sign(rank[positive, None] - rank[None, negative])
-    return right
+    return np.ascontiguousarray(np.concatenate(parts).T, dtype=np.uint8)
 
 
 class LabelResampler:
-    """Resamples the AUROC of one label, whatever the scores.
+    """Resamples the AUROC of one label, whatever the scores."""
 
-    AUROC is the share of (positive, negative) pairs ranked right, a tie counting half. A resample only weighs
-    the pairs by its patients' counts, so draws are averaged first, pairs are summed per pair of patients, and
-    all resamples are one matrix product. For a few thousand studies this beats a weighted cumulative sum
-    over sorted scores for every draw, and it is as exact.
-    """
+    def __init__(self, truth: Doubles, patient: Ints, weights: Counts, blocks: Blocks) -> None:
+        """truth: [S] 1, 0 or NaN (left out). patient: [S]. weights: [P, R] counts; blocks: the same `in_blocks`."""
+        self._known = np.flatnonzero(np.isfinite(truth))
+        self._positive, self._patient = truth[self._known] == 1, patient[self._known]
+        self._blocks = blocks
+        ups, downs = (
+            np.bincount(self._patient[rows], minlength=len(weights)) for rows in (self._positive, self._negative)
+        )
+        self._pairs = (ups @ weights).astype(np.float64) * (downs @ weights)
 
-    def __init__(self, truth: Doubles, patient: Ints, weights: Singles) -> None:
-        """truth: [S] 1, 0 or NaN (left out). patient: [S] ascending. weights: [P, R] counts of each patient."""
-        self.positive, self.negative = np.flatnonzero(truth == 1), np.flatnonzero(truth == 0)
-        ups, self._up_start, up_count = _runs(patient[self.positive])
-        downs, self._down_start, down_count = _runs(patient[self.negative])
-        self._up, self._down = weights[ups], weights[downs]
-        self._pairs = (up_count @ self._up).astype(np.float64) * (down_count @ self._down)
+    @property
+    def _negative(self) -> Bools:
+        negative: Bools = ~self._positive
+        return negative
 
     @property
     def is_defined(self) -> bool:
         """Whether the test studies hold both classes."""
-        return len(self.positive) > 0 and len(self.negative) > 0
+        return bool(self._positive.any() and self._negative.any())
 
-    def auroc(self, scores: Doubles, share: Doubles) -> Doubles:
+    def auroc(self, scores: Scores, share: Doubles) -> Doubles:
         """AUROC in every resample, averaged over draws: [R] float64, NaN where a resample holds one class.
 
         scores: [D, S], a row per draw. share: [D], weight of each draw, sum 1. Needs `is_defined`.
         """
-        right = ranked_right(scores, share, self.positive, self.negative)
-        right = np.add.reduceat(np.add.reduceat(right, self._up_start, axis=0), self._down_start, axis=1)
-        counted = np.einsum("qr,qr->r", right.T @ self._up, self._down).astype(np.float64)
-        nothing = np.full(len(counted), np.nan)
-        resampled: Doubles = np.divide(counted, self._pairs, out=nothing, where=self._pairs > 0)
+        right = np.zeros(len(self._pairs))
+        for row, part in zip(scores, share, strict=True):
+            walked = walk(row[self._known], self._positive, self._patient)
+            right += part / 2 * half_pairs(walked, self._blocks)[: len(right)]
+        nothing = np.full(len(right), np.nan)
+        resampled: Doubles = np.divide(right, self._pairs, out=nothing, where=self._pairs > 0)
         return resampled
-
-
-def _runs(codes: Ints) -> tuple[Ints, Ints, Singles]:
-    # Values, first places and lengths of the runs of ascending codes.
-    values, start, count = np.unique(codes, return_index=True, return_counts=True)
-    return values, start, count.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -166,9 +155,10 @@ class Resampler:
         self.studies, self.config = studies, config
         weights = patient_weights(studies.n_patients, config)
         self._resamples = weights.shape[1]
-        self._labels = [LabelResampler(truth, studies.patient, weights) for truth in studies.truth.T]
+        blocks = in_blocks(weights)
+        self._labels = [LabelResampler(truth, studies.patient, weights, blocks) for truth in studies.truth.T]
 
-    def labels(self, scores: Doubles) -> LabelResamples:
+    def labels(self, scores: Scores) -> LabelResamples:
         """AUROC of every label in every resample, averaged over draws.
 
         scores: [D, S, L] probabilities; NaN where a draw gives none for the label (its training labels had one
@@ -184,7 +174,7 @@ class Resampler:
             values[:, label] = self._labels[label].auroc(scores[used, :, label], part)
         return LabelResamples(values, weight)
 
-    def _shares(self, scores: Doubles) -> Doubles:
+    def _shares(self, scores: Scores) -> Doubles:
         # [D, L]: each draw's macro is a mean over its labels, and the draws that have any count alike.
         two_classes = np.array([label.is_defined for label in self._labels])
         predicted = (np.isfinite(scores) | np.isnan(self.studies.truth)).all(axis=1)

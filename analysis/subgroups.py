@@ -46,8 +46,8 @@ class GroupResult:
     estimate: Estimate
 
 
-def study_table(root: Path, fingerprint: str) -> pd.DataFrame | None:
-    """The studies of a built data set below `root`, by its fingerprint; None when it is not there."""
+def data_folder(root: Path, fingerprint: str) -> Path | None:
+    """Where a data set is built below `root`, by its fingerprint; None when it is not there."""
     for path in sorted((root / "data").glob(f"*/{INDEX}")):
         try:
             index = read_json(path)
@@ -55,8 +55,14 @@ def study_table(root: Path, fingerprint: str) -> pd.DataFrame | None:
             # Being built, or cut short: not the data set of a finished result.
             continue
         if index.get("fingerprint") == fingerprint and (path.parent / STUDIES).exists():
-            return pd.read_parquet(path.parent / STUDIES)
+            return path.parent
     return None
+
+
+def study_table(root: Path, fingerprint: str) -> pd.DataFrame | None:
+    """The studies of a built data set below `root`, by its fingerprint; None when it is not there."""
+    folder = data_folder(root, fingerprint)
+    return None if folder is None else pd.read_parquet(folder / STUDIES)
 
 
 def groups(studies: TestStudies, table: pd.DataFrame) -> Iterator[Group]:

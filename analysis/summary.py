@@ -100,22 +100,18 @@ class Summary:
 
 
 class Bootstrap:
-    """Resamples each trial's predictions once, though several ablations share a trial."""
+    """Resamples trials' predictions, those of the same test studies with the same patients."""
 
     def __init__(self, config: BootstrapConfig) -> None:
         self.config = config
         self._resamplers: list[Resampler] = []
-        self._done: dict[tuple[str, str, ScoreKey], LabelResamples] = {}
 
     def labels(self, collected: Collected, trial: str, key: ScoreKey) -> LabelResamples | None:
         """Per-label AUROC of a trial in every resample, or None when it has no such predictions."""
         loaded = collected.results.get(trial)
         if loaded is None or loaded.studies is None or key not in loaded.scores:
             return None
-        name = (trial, collected.plan.evaluation_key, key)
-        if name not in self._done:
-            self._done[name] = self._resampler(loaded.studies).labels(loaded.scores[key])
-        return self._done[name]
+        return self._resampler(loaded.studies).labels(loaded.scores[key])
 
     def _resampler(self, studies: TestStudies) -> Resampler:
         for resampler in self._resamplers:
@@ -264,7 +260,9 @@ def with_references(summary: Summary, baselines: Summary) -> Summary:
     mine, theirs = summary.collected, baselines.collected
     if not mine.studies or not theirs.studies or not mine.studies.same_as(theirs.studies):
         return summary
-    if mine.provenance != theirs.provenance or summary.columns != baselines.columns:
+    # By their keys: a fraction that is NaN equals itself only until it has been to another process.
+    unlike = [column.key for column in summary.columns] != [column.key for column in baselines.columns]
+    if mine.provenance != theirs.provenance or unlike:
         return summary
     known = {trial.id for row in summary.rows for trial in row.cell.trials}
     new = tuple(row for row in baselines.rows if not known & {trial.id for trial in row.cell.trials})

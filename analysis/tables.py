@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -21,17 +22,20 @@ TEX_SPECIAL = {c: "\\" + c for c in "&%$#_{}"} | {
     "\u2013": "--",
 }
 NOT_APPLICABLE = "\u2013"  # a dash
+PLAIN_NUMBER = re.compile(r"(-?[\d,]+)(?:\.(\d+))?")
+NO_NUMBER = ("", "--", NOT_APPLICABLE)
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a format writes the parts of a table cell."""
+    """How a format writes the parts of a table cell. best: what its bold print is called in notes."""
 
     text: Callable[[str], str]
     bold: Callable[[str], str]
     italic: Callable[[str], str]
     interval: Callable[[str], str]
     tie: str
+    best: str
 
 
 def escape_tex(text: str) -> str:
@@ -44,10 +48,12 @@ def escape_markdown(text: str) -> str:
     return "".join("\\" + c if c in "\\|*`<>[]" else c for c in text)
 
 
-MARKDOWN = Style(escape_markdown, "**{}**".format, "*{}*".format, str, " ≈")
-LATEX = Style(escape_tex, r"\textbf{{{}}}".format, r"\textit{{{}}}".format, r"{{\scriptsize {}}}".format, r" $\approx$")
+MARKDOWN = Style(escape_markdown, "**{}**".format, "*{}*".format, str, " ≈", "**bold**")
+LATEX = Style(
+    escape_tex, r"\textbf{{{}}}".format, r"\textit{{{}}}".format, r"{{\scriptsize {}}}".format, r" $\approx$", "bold"
+)
 
-CONSOLE = Style(str, "*{}*".format, str, str, " ≈")
+CONSOLE = Style(str, "*{}*".format, str, str, " ≈", "*stars*")
 
 
 def number(value: float, digits: int) -> str:
@@ -125,8 +131,7 @@ def console(summary: Summary) -> str:
 
 def marks_text(style: Style) -> str:
     """What the marks in a table mean."""
-    best = {MARKDOWN: "**bold**", LATEX: "bold", CONSOLE: "*stars*"}[style]
-    return f"{best}: best; ≈: tied with the best (the interval of the paired difference to it contains 0)"
+    return f"{style.best}: best; ≈: tied with the best (the interval of the paired difference to it contains 0)"
 
 
 def label_rows(summary: Summary, limit: int = 8) -> list[Row]:
@@ -162,21 +167,23 @@ def markdown(lines: Sequence[Sequence[str]]) -> str:
 
 def latex(lines: Sequence[Sequence[str]], caption: str, label: str, rules_before: Sequence[int] = ()) -> str:
     """A booktabs table. rules_before: numbers of the lines (0 = first below the heading) that a rule precedes."""
+    numeric = [_number_format([line[place] for line in lines[1:]]) for place in range(len(lines[0]))]
     body = []
     for place, line in enumerate(lines[1:]):
         body += ["\\midrule"] if place in rules_before else []
-        body.append(" & ".join(line) + r" \\")
+        body.append(" & ".join(map(_in_column, line, numeric)) + r" \\")
+    columns = "l" + "".join(f"S[table-format={form}]" if form else "r" for form in numeric[1:])
     return "\n".join(
         [
-            r"% needs \usepackage{booktabs,graphicx}",
+            r"% needs \usepackage{booktabs,graphicx,siunitx}",
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{caption}}}",
             rf"\label{{{label}}}",
             r"\resizebox{\linewidth}{!}{%",
-            rf"\begin{{tabular}}{{l{'r' * (len(lines[0]) - 1)}}}",
+            rf"\begin{{tabular}}{{{columns}}}",
             r"\toprule",
-            " & ".join(lines[0]) + r" \\",
+            " & ".join(f"{{{text}}}" if form else text for text, form in zip(lines[0], numeric, strict=True)) + r" \\",
             r"\midrule",
             *body,
             r"\bottomrule",
@@ -185,6 +192,22 @@ def latex(lines: Sequence[Sequence[str]], caption: str, label: str, rules_before
             "",
         ]
     )
+
+
+def _number_format(cells: Sequence[str]) -> str:
+    """siunitx's table-format of a column that holds plain numbers, such as 2.3; "" for any other."""
+    found = [match for text in cells if (match := PLAIN_NUMBER.fullmatch(text))]
+    if not found or any(text not in NO_NUMBER and not PLAIN_NUMBER.fullmatch(text) for text in cells):
+        return ""
+    whole = max(len(match[1].replace(",", "")) for match in found)
+    return f"{whole}.{max(len(match[2] or '') for match in found)}"
+
+
+def _in_column(text: str, form: str) -> str:
+    # What is no number stands in braces in a column of numbers; siunitx groups digits itself.
+    if not form:
+        return text
+    return text.replace(",", "") if PLAIN_NUMBER.fullmatch(text) else f"{{{text}}}"
 
 
 def main_latex(summary: Summary, caption: str) -> str:

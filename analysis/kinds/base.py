@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from analysis.resample import BootstrapConfig, Doubles, Resampler, patient_weights
-from analysis.scores import read_scores
+from analysis.scores import ScoreReader
 from analysis.statistics import Estimate, SeedResamples, estimate, mark_best, moderated
 from analysis.summary import Row, Summary
 from core.errors import DataError
@@ -140,6 +141,6 @@ def _mean(part: pd.DataFrame, weights: Doubles) -> Doubles:
 
 def macro_auroc(predictions: pd.DataFrame, config: BootstrapConfig) -> Doubles:
     """Macro AUROC of one trial's predictions (columns as in `Evaluated`) in every resample of their patients: [R]."""
-    studies, scores = read_scores(predictions)
+    studies, scores = ScoreReader().read(pa.Table.from_pandas(predictions, preserve_index=False))
     (only,) = scores.values()
     return Resampler(studies, config).labels(only).macro

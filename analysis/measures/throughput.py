@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from analysis.collect import Collected
+from analysis.page import HTML, HtmlTable, write_article
 from analysis.pages import again, bullets, figure_text, hole_line, origin
 from analysis.plots import base
 from analysis.speed import EFFICIENCY, SpeedColumn, SpeedRow, SpeedSummary, Spread, summarise_speed
@@ -17,6 +18,7 @@ from core.io import atomic_path, write_text
 def write(collected: Collected, folder: Path) -> str:
     """Write the tables, the figures and the page; returns the table for a terminal."""
     summary = summarise_speed(collected)
+    lines = grid(summary, HTML)
     figures = list(base.draw_all(summary, collected.plan.draw, folder))
     name = collected.plan.ablation.replace("_", "-")
     table = f"{markdown(grid(summary, MARKDOWN))}\n{bullets(list(notes(summary)))}"
@@ -28,6 +30,9 @@ def write(collected: Collected, folder: Path) -> str:
     with atomic_path(folder / "results.parquet") as temporary:
         collected.table.to_parquet(temporary, engine="pyarrow", index=False, compression="zstd")
     write_text(folder / "report.md", page(summary, table, figures))
+    behind = [[tuple(trial.id for trial in row.cell.trials)] * len(lines[0]) for row in summary.rows]
+    tables = [HtmlTable("table", "What a step takes", lines, list(notes(summary)), behind)]
+    write_article(collected, tables, figures, list(origin(collected)), folder)
     return console(summary)
 
 
@@ -117,6 +122,7 @@ def page(summary: SpeedSummary, table: str, figures: list[base.Drawn]) -> str:
     parts += [f"**Holes ({len(holes)})**\n\n{bullets(list(map(hole_line, holes)))}"] if holes else []
     parts += [figure_text(drawn) for drawn in figures]
     parts += [f"## Reproducibility\n\n{bullets([*origin(collected), again(plan)])}"]
-    files = ["the table: [Markdown](table.md), [CSV](table.csv), [LaTeX](table.tex)"]
+    files = ["this page with sortable tables: [HTML](report.html)"]
+    files += ["the table: [Markdown](table.md), [CSV](table.csv), [LaTeX](table.tex)"]
     files += ["every metric of every trial: [Parquet](results.parquet)"]
     return "\n".join([*parts, f"## Files\n\n{bullets(files)}"])

@@ -45,7 +45,11 @@ TITLES = {
     "train.batch_size": "Batch",
 }
 # Formats of every figure, and the metadata that would make two files of one figure differ.
-FORMATS: dict[str, Any] = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None}}
+FORMATS: dict[str, Any] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Producer": None},
+    "svg": {"Date": None, "Creator": None},
+}
 NO_FIGURES = ("base", "files", "overview")
 SHORT = {"method.mask_ratio": "ratio", "method.weight": "β"}
 AUROC = "Macro AUROC"
@@ -112,7 +116,7 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **g
 
 
 def save(drawn: Drawn, folder: Path) -> list[str]:
-    """Write <name>.png and <name>.pdf; returns their names. The same figure gives the same bytes."""
+    """Write <name>.png, <name>.pdf and <name>.svg; returns their names. The same figure gives the same bytes."""
     written = []
     # Laid out here, not once a format: with many axes that is most of the time.
     drawn.figure.draw_without_rendering()

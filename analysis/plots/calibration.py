@@ -9,7 +9,7 @@ import numpy as np
 from analysis.calibration import Reliability, macro_error, reliability
 from analysis.comparisons import seed_scores
 from analysis.plots.base import MUTED, Drawn, footer, new_figure, plain_axes, row_colours, row_title, sample_text
-from analysis.resample import Doubles
+from analysis.resample import Doubles, Scores
 from analysis.summary import Row, Summary
 
 COLUMNS = 4
@@ -57,6 +57,6 @@ def _draw_row(panel: Any, row: Row, summary: Summary, tone: str) -> None:
     plain_axes(panel, "both")
 
 
-def pooled_reliability(truth: Doubles, scores: Doubles) -> Reliability:
+def pooled_reliability(truth: Doubles, scores: Scores) -> Reliability:
     """Bins of all labels and draws together. truth: [S, L], scores: [D, S, L]."""
     return reliability(np.tile(truth.ravel(), len(scores)), np.concatenate([draw.ravel() for draw in scores]))

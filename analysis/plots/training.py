@@ -39,7 +39,8 @@ def draw(summary: Summary) -> Drawn | None:
             # A loss falls: the upper right corner is the free one, and ends too close together for direct labels.
             panel.legend(loc="upper right", fontsize=6.5, handlelength=1.4, borderaxespad=0.1)
     panels[0][0].set_ylabel("Training loss")
-    note = "lines: mean over seeds; bands: range of the seeds; losses of two methods do not compare"
+    n = sum(len(curves) for rows in panels_of.values() for _, curves in rows)
+    note = f"n = {n} trials; lines: mean over seeds; bands: range of the seeds; losses of two methods do not compare"
     footer(figure, note)
     return Drawn("training", figure, f"Training loss over optimiser steps; {note}.")
 

@@ -7,10 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 
 from analysis.collect import Collected, ResultReader, collect
-from analysis.scores import read_scores
+from analysis.pages import hole_line
+from analysis.resample import TestStudies
+from analysis.scores import ScoreReader, TrialScores
 from core.compose import compose, to_trial
 from core.data.store import StudyStore, StudyTable
 from core.data.types import Bytes, Ints
@@ -46,6 +50,10 @@ def test_every_metric_of_every_trial_is_in_the_table(root: Path) -> None:
     expected = [m.value for m in metrics if (m.metric, m.label_fraction, m.draw) == ("macro_auroc", 0.1, 2)]
     assert macro["value"].tolist() == expected
     assert set(found.table[found.table["evaluation"] == "cost"]["metric"]) >= {"seconds", "images_per_second"}
+
+
+def read_scores(predictions: pd.DataFrame) -> tuple[TestStudies, TrialScores]:
+    return ScoreReader().read(pa.Table.from_pandas(predictions))
 
 
 def test_scores_follow_the_studies_whatever_the_order_of_the_rows() -> None:
@@ -147,6 +155,30 @@ def test_predictions_of_other_studies_are_a_hole(root: Path) -> None:
     holes = collected(root).holes
     assert [hole.trial for hole in holes] == [ids["second"][1]]
     assert "other studies" in holes[0].reason
+
+
+def test_a_value_of_an_axis_that_no_trial_has_is_a_hole(root: Path) -> None:
+    cells = [MadeCell("a", values={"pairing": "a"}), MadeCell("floor", role="baseline")]
+    make_ablation(root, "made", cells, SMALL, seeds=(0,), axes={"pairing": ["a", "b"]})
+    holes = collected(root).holes
+    assert [(hole.cell, hole.trial) for hole in holes] == [("pairing=b", "")]
+    assert hole_line(holes[0]) == "pairing=b: no trial has this value"
+
+
+def test_the_same_seed_declared_twice_counts_once(root: Path) -> None:
+    ids = make_ablation(root, "made", PAIR, SMALL, seeds=(0, 1))
+    path = root / "sweeps" / "made" / "plan.json"
+    plan = read_json(path)
+    plan["cells"][0]["trials"] *= 2
+    write_json(path, plan)
+    found = collected(root)
+    assert [trial.id for trial in found.plan.cells[0].trials] == ids["first"]
+    assert (
+        found.table.duplicated(
+            ["cell", "seed", "trial", "evaluation", "metric", "label", "label_fraction", "draw", "view"]
+        ).sum()
+        == 0
+    )
 
 
 def test_nothing_to_report_says_what_to_run(root: Path) -> None:

@@ -17,7 +17,7 @@ from analysis.comparisons import compare, compare_labels, reference_of
 from analysis.findings import find, quality
 from analysis.published import read_published
 from analysis.resample import BootstrapConfig
-from analysis.sections import csv_files, sections
+from analysis.sections import csv_files, markdown_section, sections
 from analysis.subgroups import age_bands, subgroup_results
 from analysis.summary import Bootstrap, Summary, summarise
 from core.errors import DataError
@@ -144,8 +144,8 @@ def test_published_numbers_are_marked_and_every_one_has_a_source(root: Path) -> 
     known = {entry.value for entry in published if entry.ablation == "baselines"}
     assert {0.823, 0.830, 0.822, 0.796} <= known
     summary = summary_of(root, name="baselines")
-    text = "\n".join(sections(summary, find(summary, root)))
-    assert "**not our measurement**" in text
+    text = "\n".join(map(markdown_section, sections(summary, find(summary, root))))
+    assert "not our measurement" in text
     assert "| MAE ViT-B/16 |" in text
     assert "| not known |" in text
 
@@ -171,9 +171,9 @@ def test_the_files_say_what_the_page_says(root: Path) -> None:
     study_table(root)
     summary = summary_of(root)
     found = find(summary, root)
-    text = "\n".join(sections(summary, found))
+    text = "\n".join(map(markdown_section, sections(summary, found)))
     files = {name: list(csv.DictReader(io.StringIO(content))) for name, content in csv_files(found).items()}
-    assert set(files) == {"comparisons.csv", "label_comparisons.csv", "quality.csv", "subgroups.csv"}
+    assert set(files) == {"comparisons.csv", "label_comparisons.csv", "quality.csv", "efficiency.csv", "subgroups.csv"}
     for line in files["comparisons.csv"]:
         assert f"{float(line['difference']):+.3f}" in text
     for line in [*files["quality.csv"], *files["subgroups.csv"]]:

@@ -16,9 +16,9 @@ from analysis.findings import find
 from analysis.kinds import leakage as leakage_table
 from analysis.kinds.base import kind_names, tables, unit_means
 from analysis.plots import base, embedding, saliency
-from analysis.report import ALWAYS, write_findings
+from analysis.report import EVALUATED, write_or_remove
 from analysis.resample import BootstrapConfig, patient_weights
-from analysis.sections import csv_files, sections
+from analysis.sections import FINDINGS_FILES, csv_files, markdown_section, sections
 from analysis.summary import Bootstrap, Summary, summarise
 from core.evaluation.predictions import packed
 from core.io import read_json, sha256_file, write_bytes, write_json
@@ -143,8 +143,8 @@ def test_the_report_holds_both_tables_and_forgets_one_that_is_no_longer_there(
 ) -> None:
     folder, summary = root / "reports" / "made", summary_of(root)
     findings = find(summary, root)
-    write_findings(findings, folder)
-    text = "\n".join(sections(summary, findings))
+    write_or_remove(dict.fromkeys(FINDINGS_FILES) | csv_files(findings), folder)
+    text = "\n".join(map(markdown_section, sections(summary, findings)))
     for words in ("## Site leakage", "## Segmentation", "(segmentation.csv)", "1 of 2", "right for 0.400"):
         assert words in text
     lines = list(csv.DictReader(io.StringIO((folder / "segmentation.csv").read_text())))
@@ -153,7 +153,7 @@ def test_the_report_holds_both_tables_and_forgets_one_that_is_no_longer_there(
     for trial in (*made["first"], *made["second"]):
         (root / "trials" / trial / "evaluations" / KEY / "segmentation.parquet").write_bytes(b"damaged")
     findings = find(summary_of(root), root)
-    write_findings(findings, folder)
+    write_or_remove(dict.fromkeys(FINDINGS_FILES) | csv_files(findings), folder)
     assert not (folder / "segmentation.csv").exists()
     assert (folder / "leakage.csv").exists()
 
@@ -163,7 +163,7 @@ def test_without_such_files_nothing_is_said(root: Path) -> None:
     findings = find(summary_of(root), root)
     assert findings.kinds == ()
     assert not set(csv_files(findings)) & {f"{name}.csv" for name in kind_names()}
-    assert not any("leakage" in section for section in sections(summary_of(root), findings))
+    assert not any("leakage" in section.name for section in sections(summary_of(root), findings))
 
 
 def arrays_of(**arrays: np.ndarray) -> bytes:
@@ -190,7 +190,7 @@ def test_figures_of_maps_stand_in_the_report_with_the_same_bytes_twice(root: Pat
         add_file(root, trial, "saliency.npz", arrays_of(**films, **boxes, view=view, study=study, label=names))
         chance = ({"evaluation": "leakage", "metric": "site_chance", "value": 0.4},)
         add_file(root, trial, "leakage.parquet", packed(site_predictions(0, 2.0)), chance)
-    folders, wanted = [root / "first", root / "again"], [name for name in ALWAYS if name != "gallery"]
+    folders, wanted = [root / "first", root / "again"], list(EVALUATED)
     with base.look():
         drawn = [list(base.draw_all(summary_of(root), wanted, folder)) for folder in folders]
     assert [figure.name for figure in drawn[0]] == ["leakage", "embedding", "saliency"]

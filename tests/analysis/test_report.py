@@ -17,7 +17,8 @@ from analysis.collect import ResultReader, collect
 from analysis.plots import base, gallery, overview
 from analysis.plots.curve import positions
 from analysis.plots.training import over_seeds, read_curve
-from analysis.report import ReportSummary, write_reports
+from analysis.published import read_published
+from analysis.report import ALWAYS, ReportConfig, ReportSummary, write_reports
 from analysis.resample import BootstrapConfig
 from analysis.summary import Bootstrap, Summary, summarise
 from core.errors import UserError
@@ -27,6 +28,7 @@ from viewpair.cli import main
 
 SMALL = World(patients=30, labels=("Edema", "Pneumothorax"))
 CONFIG = BootstrapConfig(resamples=100)
+FORMATS = ("png", "pdf", "svg")
 RATIOS, WEIGHTS = [0.5, 0.75, 0.9], [0.0, 1.0]
 
 
@@ -70,20 +72,25 @@ def test_a_report_has_every_file_and_a_second_one_in_another_process_the_same_by
     assert summary.path == root / "reports" / "index.md"
     assert "random encoder" in summary.main_table
     first = contents(root / "reports")
-    expected = {"index.md", "main.png", "main.pdf"}
+    expected = {"index.md", "index.html", *(f"main.{form}" for form in FORMATS)}
     drawn = {
-        "baselines": ["fractions", "profiles", "calibration", "gallery"],
-        "pairing": ["strip", "training", "gallery"],
+        "baselines": ["fractions", "profiles", "calibration"],
+        "pairing": ["strip", "training"],
+        "alignment_weight": ["heatmap", "curve"],
     }
-    drawn["alignment_weight"] = ["heatmap", "curve", "gallery"]
     for name, figures in drawn.items():
-        files = ["report.md", "table.md", "table.csv", "table.tex", "labels.csv", "labels.tex", "results.parquet"]
-        files += ["comparisons.csv", "label_comparisons.csv", "quality.csv"]
-        files += ["claims.csv"] if name == "pairing" else []
-        expected |= {f"{name}/{f}" for f in files + [f"{figure}.{s}" for figure in figures for s in ("png", "pdf")]}
+        sections = ["comparisons", "quality", "efficiency"] + (["claims"] if name == "pairing" else [])
+        published = any(entry.ablation == name for entry in read_published())
+        files = ["report.md", "report.html", "table.md", "table.csv", "table.tex", "labels.csv", "labels.tex"]
+        files += ["results.parquet", "label_comparisons.csv"] + (["published.tex"] if published else [])
+        files += [f"{section}.{form}" for section in sections for form in ("csv", "tex")]
+        files += [f"{figure}.{form}" for figure in [*figures, *ALWAYS] for form in FORMATS]
+        expected |= {f"{name}/{file}" for file in files}
     assert set(first) == expected
     assert all(len(data) > 100 for data in first.values())
-    code = f"from analysis.report import *; write_reports(Path({str(root)!r}), None, BootstrapConfig(resamples=100))"
+    # The second one is written by two processes, however few the trials.
+    code = "import analysis.report as r; from pathlib import Path; r.TRIALS_A_WORKER = 1; "
+    code += f"r.write_reports(Path({str(root)!r}), None, r.BootstrapConfig(resamples=100))"
     environment = os.environ | {"PYTHONHASHSEED": "7", "SOURCE_DATE_EPOCH": "1", "TZ": "Asia/Tokyo"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, capture_output=True)
     second = contents(root / "reports")
@@ -119,6 +126,22 @@ def test_a_refused_table_leaves_the_last_report_as_it_was(root: Path) -> None:
     write_trial(root, trial_id(cell, 0, {}), cell, 0, replace(SMALL, fingerprint="another"))
     with pytest.raises(UserError, match="2 data sets"):
         write_reports(root, None, CONFIG)
+    assert contents(root / "reports") == before
+
+
+def test_strict_refuses_a_table_with_holes_and_leaves_the_last_report(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = [MadeCell("first"), MadeCell("second")]
+    ids = make_ablation(root, "made", cells, SMALL, seeds=(0, 1))
+    write_reports(root, None, ReportConfig(CONFIG, strict=True))
+    before = contents(root / "reports")
+    (root / "trials" / ids["second"][1] / "evaluations" / KEY / "result.json").unlink()
+    assert main(["report", "--strict", f"paths.root={root}", "--resamples", "100"]) == 2
+    told = capsys.readouterr().err
+    assert "1 holes" in told
+    assert f"second, seed 1, trial {ids['second'][1]}" in told
+    assert "viewpair resume ablation=made" in told
     assert contents(root / "reports") == before
 
 

@@ -168,7 +168,9 @@ def test_latex_is_balanced_and_escaped(root: Path) -> None:
         assert r"a\_b=50\% \& \{x\} \#1 \$ \textasciitilde{}\textasciicircum{}\textbackslash{}" in latex
         body = [line for line in latex.splitlines() if line.endswith(r"\\")]
         columns = {len(re.findall(r"(?<!\\)&", line)) for line in body}
-        assert columns == {len(re.search(r"\{(l r*|lr+)\}", latex)[1]) - 1}  # type: ignore[index]
+        spec = re.search(r"begin\{tabular\}\{l((?:r|S\[table-format=\d+\.\d+\])+)\}", latex)
+        assert spec
+        assert columns == {len(re.findall(r"S\[[^]]*\]|r", spec[1]))}
     assert main_latex(summary, "").count(r"\midrule") == 2
     assert not balanced(r"\begin{a}\begin{b}\end{a}\end{b}")
     assert escape_tex("a_b") == r"a\_b"

@@ -1,4 +1,4 @@
-"""viewpair bench: time parts of the work (step, loaders, ledger, ...), or put statistics and curation to the test."""
+"""viewpair bench: time parts of the work (step, loaders, report, ...), or put statistics and curation to the test."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from omegaconf import DictConfig
 if TYPE_CHECKING:
     from core.config import TrialConfig
 
-LINE = "time the step, decoders, loaders, ledger, engines or phantom; or put statistics and curation to the test"
+LINE = (
+    "time the step, decoders, loaders, ledger, report, engines or phantom; or put statistics and curation to the test"
+)
 PRIMARY = "trial"
 EXAMPLES = (
     "bench step",
@@ -23,6 +25,7 @@ EXAMPLES = (
     "bench statistics --simulations 500",
     "bench curation --repeat 3",
     "bench ledger --trials 10000 paths.root=/scratch/outputs",
+    "bench report --trials 10000 paths.root=/scratch/outputs",
 )
 ACTIONS = {
     "step": "one optimiser step: images per second, MFU, memory",
@@ -31,6 +34,7 @@ ACTIONS = {
     "phantom": "rendering the phantom: milliseconds a study on one core",
     "engines": "DDP and ZeRO 0-3 on several processes: seconds per step and in communication, memory",
     "ledger": "listing finished trials on the disk of paths.root: milliseconds per thousand",
+    "report": "a report of many made trials: seconds and peak memory",
     "statistics": "coverage of the intervals and false alarms of the tests, simulated",
     "curation": "how even a lop-sided plane becomes, beside the published figures; --repeat is the number of seeds",
 }
@@ -41,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     parser.add_argument("--repeat", type=int, default=10, help="timed repetitions; the median counts (default 10)")
     parser.add_argument("--simulations", type=int, default=2000, help="of each setting, for statistics (default 2000)")
-    parser.add_argument("--trials", type=int, default=10_000, help="trials of `bench ledger` (default 10000)")
+    parser.add_argument(
+        "--trials", type=int, default=10_000, help="trials of `bench ledger` and `bench report` (default 10000)"
+    )
 
 
 def run(config: DictConfig, arguments: argparse.Namespace) -> int:
@@ -85,6 +91,10 @@ def measure(trial: TrialConfig, arguments: argparse.Namespace) -> list[dict[str,
         from sweeps.bench_ledger import bench_ledger
 
         return bench_ledger(trial, arguments.trials, arguments.repeat)
+    if arguments.action == "report":
+        from analysis.bench_report import Size, bench_report
+
+        return bench_report(trial, Size(arguments.trials))
     if arguments.action == "statistics":
         from analysis.simulate import bench_statistics
 

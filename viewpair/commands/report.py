@@ -9,7 +9,11 @@ from omegaconf import DictConfig, ListConfig
 
 LINE = "write tables and figures from the results on disk; prints the main table"
 PRIMARY = "sweep"
-EXAMPLES = ("report", "report ablation=pairing", "report ablation=[pairing,baselines] --resamples 10000")
+EXAMPLES = (
+    "report",
+    "report ablation=pairing --macros",
+    "report ablation=[pairing,baselines] --resamples 10000 --strict",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,14 +22,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("--resamples", type=int, default=2000, metavar="N", help="bootstrap resamples (default 2000)")
     parser.add_argument("--interval", choices=INTERVALS, default=INTERVALS[0], help="kind of interval")
+    parser.add_argument("--strict", action="store_true", help="refuse an ablation whose table has a hole (exit code 2)")
+    parser.add_argument("--macros", action="store_true", help="also write macros.tex: the tables' numbers for prose")
 
 
 def run(config: DictConfig, arguments: argparse.Namespace) -> int:
     """Report the ablations that `ablation=` names; all that have a plan when it is not given."""
-    from analysis.report import write_reports
+    from analysis.report import ReportConfig, write_reports
     from analysis.resample import BootstrapConfig
 
-    settings = BootstrapConfig(arguments.resamples, interval=arguments.interval)
+    bootstrap = BootstrapConfig(arguments.resamples, interval=arguments.interval)
+    settings = ReportConfig(bootstrap, arguments.strict, arguments.macros)
     summary = write_reports(Path(config.paths.root), names(config), settings)
     print(summary.main_table)
     print(f"\nreport: {summary.path}")

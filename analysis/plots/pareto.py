@@ -1,0 +1,51 @@
+"""Pareto plot: macro AUROC over the device hours of training, the front as a line."""
+
+from __future__ import annotations
+
+import math
+
+from analysis.efficiency import efficiency
+from analysis.plots.base import (
+    AUROC,
+    MUTED,
+    Drawn,
+    footer,
+    interval_text,
+    label_right,
+    new_figure,
+    plain_axes,
+    row_colours,
+    row_title,
+    sample_text,
+)
+from analysis.summary import Summary
+
+MOST_NAMES = 12
+
+
+def draw(summary: Summary) -> Drawn | None:
+    """A point per row that was trained; None with fewer than two of them."""
+    rows = {row.cell.name: row for row in summary.rows}
+    found = [e for e in efficiency(summary) if math.isfinite(e.hours) and e.hours > 0]
+    if len(found) < 2:
+        return None
+    figure, panels = new_figure(5.2, 3.3)
+    panel = panels[0][0]
+    tones = row_colours([rows[e.row] for e in found])
+    front = sorted((e.hours, e.auroc.mean) for e in found if e.is_on_front)
+    panel.step(*zip(*front, strict=True), where="post", color=MUTED, lw=0.9, ls=(0, (4, 2)), zorder=0)
+    labels = []
+    for e, tone in zip(found, tones, strict=True):
+        panel.plot([e.hours] * 2, [e.auroc.low, e.auroc.high], color=tone, lw=1.2, alpha=0.5)
+        face = tone if e.is_on_front else "white"
+        panel.plot([e.hours], [e.auroc.mean], marker="o", ms=5.5, mfc=face, mec=tone, mew=1.2)
+        if e.is_on_front or len(found) <= MOST_NAMES:
+            labels.append((e.auroc.mean, row_title(rows[e.row]), tone))
+    panel.set_xscale("log")
+    panel.set_xlabel("Device hours of training, mean over seeds")
+    panel.set_ylabel(f"{AUROC}, {summary.main.title} of labels")
+    plain_axes(panel)
+    label_right(panel, labels[:MOST_NAMES])
+    small = f"{sample_text(summary)}; bars: {interval_text(summary)}; filled and dashed: the Pareto front"
+    footer(figure, small)
+    return Drawn("pareto", figure, f"{AUROC} over the cost of training. {small}.")
