@@ -110,13 +110,13 @@ from pathlib import Path
 import core.data.shards as shards
 from core.data.build import prepare
 from core.data.readers.folder import FolderConfig
-quick = shards.load_pixels
+quick = shards.load_picture
 def slow(*arguments):
     time.sleep(0.02)
     with open(sys.argv[2] + "/calls", "a") as calls:
         calls.write(".")
     return quick(*arguments)
-shards.load_pixels = slow
+shards.load_picture = slow
 prepare(FolderConfig(csv=sys.argv[1], size=16, studies_per_shard=8), Path(sys.argv[2]), workers=1)
 """
 
