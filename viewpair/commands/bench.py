@@ -1,4 +1,4 @@
-"""viewpair bench: time the step, loaders, ledger, engines or phantom, or put the statistics to the test."""
+"""viewpair bench: time the step, loaders, ledger, engines or phantom, or put statistics or decoders to the test."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 if TYPE_CHECKING:
     from core.config import TrialConfig
 
-LINE = "time the step, loaders, ledger, engines or phantom; or put the statistics to the test"
+LINE = "time the step, loaders, ledger, engines or phantom; put the statistics or the decoders to the test"
 PRIMARY = "trial"
 EXAMPLES = (
     "bench step",
@@ -20,6 +20,7 @@ EXAMPLES = (
     "bench phantom --repeat 3",
     "bench engines model=base data.size=224 train.batch_size=64",
     "bench statistics --simulations 500",
+    "bench fuzz --files 10000",
     "bench ledger --trials 10000 paths.root=/scratch/outputs",
 )
 ACTIONS = {
@@ -29,6 +30,7 @@ ACTIONS = {
     "engines": "DDP and ZeRO 0-3 on several processes: seconds per step and in communication, memory",
     "ledger": "listing finished trials on the disk of paths.root: milliseconds per thousand",
     "statistics": "coverage of the intervals and false alarms of the tests, simulated",
+    "fuzz": "damaged DICOM, PNG and JPEG files: decoded, quarantined, or worse",
 }
 
 
@@ -38,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeat", type=int, default=10, help="timed repetitions; the median counts (default 10)")
     parser.add_argument("--simulations", type=int, default=2000, help="of each setting, for statistics (default 2000)")
     parser.add_argument("--trials", type=int, default=10_000, help="trials of `bench ledger` (default 10000)")
+    parser.add_argument("--files", type=int, default=10_000, help="files of `bench fuzz` (default 10000)")
 
 
 def run(config: DictConfig, arguments: argparse.Namespace) -> int:
@@ -50,6 +53,7 @@ def run(config: DictConfig, arguments: argparse.Namespace) -> int:
 
     check_range("--repeat", arguments.repeat, 1, 10_000)
     check_range("--trials", arguments.trials, 1, 1_000_000)
+    check_range("--files", arguments.files, 1, 100_000_000)
     check_range("--simulations", arguments.simulations, 1, 1_000_000)
     rows = measure(to_trial(config), arguments)
     print(tabulate([shown(row) for row in rows], headers="keys", floatfmt=".4g"))
@@ -81,6 +85,10 @@ def measure(trial: TrialConfig, arguments: argparse.Namespace) -> list[dict[str,
         from analysis.simulate import bench_statistics
 
         return list(bench_statistics(arguments.simulations))
+    if arguments.action == "fuzz":
+        from core.bench.fuzz import bench_fuzz
+
+        return bench_fuzz(arguments.files, trial.seed)
     from core.bench.loader import bench_loader
 
     return bench_loader(trial)
