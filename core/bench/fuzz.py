@@ -22,14 +22,21 @@ from core.data.types import UnreadableImageError
 from core.progress import Progress
 from core.workers import die_with_parent
 
-# Of one file: so much of the processor's time, or so much on the clock on a machine that does other things too.
-SECONDS, PATIENCE = 10.0, 300.0
-# More than this for one small file is eating memory; beyond the other limit the process gets no more.
-MAX_RESIDENT, MAX_ADDRESSES = 512 << 20, 8 << 30
+# No file may make the process that decodes it ask for more: then it would be the machine that suffers.
+MAX_ADDRESSES = 8 << 30
 DECODED, CRASHED, HUNG, HUNGRY, RAISED = "decoded", "crashed", "hung", "ate memory", "raised"
 BAD = (CRASHED, HUNG, HUNGRY, RAISED)
 READY = "ready"
 Decode = Callable[[Path], object]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one file may take: seconds of the processor's time, seconds on the clock, and bytes of memory in all."""
+
+    seconds: float = 10.0
+    patience: float = 300.0
+    resident: int = 512 << 20
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ def bench_fuzz(files: int, seed: int) -> list[dict[str, Any]]:
     """
     outcomes: list[Outcome] = []
     with Progress("damaged files", files, "files") as progress:
-        for outcome in watched(range(files), seed, decode):
+        for outcome in watched(range(files), seed, decode, Limits()):
             outcomes.append(outcome)
             progress.advance()
     rows = [row_of(kind, [outcome for outcome in outcomes if outcome.kind == kind]) for kind in kinds()]
@@ -80,9 +87,7 @@ def row_of(kind: str, outcomes: list[Outcome]) -> dict[str, Any]:
     }
 
 
-def watched(
-    numbers: range, seed: int, decode: Decode, limits: tuple[float, float] = (SECONDS, PATIENCE)
-) -> Iterator[Outcome]:
+def watched(numbers: range, seed: int, decode: Decode, limits: Limits) -> Iterator[Outcome]:
     """The outcomes of damaged files `numbers`, decoded one after the other in a process that may die or hang.
 
     One that does is put on record for the file it was at, and another goes on behind that.
@@ -92,7 +97,7 @@ def watched(
     following = numbers.start
     while following < numbers.stop:
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=work, args=(theirs, following, numbers.stop, seed, decode))
+        process = context.Process(target=work, args=(theirs, following, numbers.stop, seed, decode, limits.resident))
         process.start()
         theirs.close()
         # It says so when it has imported what it needs: starting is not counted against a file.
@@ -104,9 +109,7 @@ def watched(
         process.join()
 
 
-def _heard(
-    pipe: Connection, pid: int | None, limits: tuple[float, float], numbers: range, seed: int
-) -> Iterator[Outcome]:
+def _heard(pipe: Connection, pid: int | None, limits: Limits, numbers: range, seed: int) -> Iterator[Outcome]:
     """Outcomes from one process until all are there, or it takes too long, dies or has grown too large."""
     for number in numbers:
         try:
@@ -115,18 +118,18 @@ def _heard(
             yield Outcome(number, mutant(seed, number)[0], CRASHED, 0.0)
             return
         if outcome is None:
-            yield Outcome(number, mutant(seed, number)[0], HUNG, limits[0])
+            yield Outcome(number, mutant(seed, number)[0], HUNG, limits.seconds)
             return
         yield outcome
         if outcome.what == HUNGRY:
             return
 
 
-def _answers(pipe: Connection, pid: int | None, limits: tuple[float, float]) -> bool:
-    """Wait until there is an answer, or until the process has used up either limit since the call."""
+def _answers(pipe: Connection, pid: int | None, limits: Limits) -> bool:
+    """Wait until there is an answer, or until the process has used up its time."""
     begun, used = time.monotonic(), _used(pid)
     while not pipe.poll(0.2):
-        if _used(pid) - used > limits[0] or time.monotonic() - begun > limits[1]:
+        if _used(pid) - used > limits.seconds or time.monotonic() - begun > limits.patience:
             return False
     return True
 
@@ -140,7 +143,7 @@ def _used(pid: int | None) -> float:
     return float(times.user + times.system)
 
 
-def work(pipe: Connection, first: int, stop: int, seed: int, decode: Decode) -> None:
+def work(pipe: Connection, first: int, stop: int, seed: int, decode: Decode, resident: int) -> None:
     """Decode files first to stop - 1 and send the outcome of each."""
     die_with_parent()
     resource.setrlimit(resource.RLIMIT_AS, (MAX_ADDRESSES, MAX_ADDRESSES))
@@ -154,7 +157,7 @@ def work(pipe: Connection, first: int, stop: int, seed: int, decode: Decode) -> 
             begun = time.process_time()
             what = attempt(path, decode)
             taken = time.process_time() - begun
-            pipe.send(Outcome(number, kind, HUNGRY if peak() > MAX_RESIDENT else what, taken))
+            pipe.send(Outcome(number, kind, HUNGRY if peak() > resident else what, taken))
 
 
 def attempt(path: Path, decode: Decode) -> str:
