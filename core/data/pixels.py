@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from core.data.dicom import read_dicom
 from core.data.grey import picture_tone
 from core.data.polarity import looks_inverted
 from core.data.types import MAX_PIXELS, Bytes, Film, Floats, UnreadableImageError
+
+# Pillow logs what stands in a JPEG's EXIF, a name or a date among it.
+logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 
