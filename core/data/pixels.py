@@ -44,12 +44,15 @@ class Picture:
     notes: tuple[str, ...]
 
 
-def load_picture(path: Path, rendering: Rendering) -> Picture:
+def load_picture(path: Path, rendering: Rendering, inverted: bool = False) -> Picture:
     """The picture of a PNG, JPEG or DICOM file.
 
+    inverted: a table says of a PNG or JPEG that it shows dark what is bright. What is padded stays black.
     Raises UnreadableImageError with a reason that names no path and no header value.
     """
     film = read_film(path, rendering.tone)
+    if inverted:
+        film = Film(1.0 - film.pixels, film.notes, inverted=True)
     pixels = without_borders(film.pixels) if rendering.borders == "crop" else film.pixels
     squared = np.rint(square(pixels, rendering.size, rendering.resize) * 255.0).astype(np.uint8)
     return Picture(squared, film.notes + _polarity_note(film))
@@ -61,9 +64,9 @@ def _polarity_note(film: Film) -> tuple[str, ...]:
     return ("looks inverted: the tag MONOCHROME1 may lie" if film.inverted else "looks inverted",)
 
 
-def load_pixels(path: Path, size: int, resize: str) -> Bytes:
+def load_pixels(path: Path, size: int, resize: str, inverted: bool = False) -> Bytes:
     """uint8 [size, size] of a PNG, JPEG or DICOM file, squared by `resize`, else as `Rendering` has it by default."""
-    return load_picture(path, Rendering(size, resize)).pixels
+    return load_picture(path, Rendering(size, resize), inverted).pixels
 
 
 def read_film(path: Path, tone: str = "voi") -> Film:

@@ -27,11 +27,12 @@ RECORD_SCHEMA = 2
 
 @dataclass(frozen=True)
 class ImagePlan:
-    """One image to pack: its id, its view's name and its file."""
+    """One image to pack: its id, its view's name, its file, and whether that is a picture stored inverted."""
 
     image_id: str
     view: str
     path: str
+    inverted: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _load(
     for image in study.images:
         named = {"image_id": image.image_id, "file": Path(image.path).name}
         try:
-            picture = load_picture(Path(image.path), rendering)
+            picture = load_picture(Path(image.path), rendering, image.inverted)
         except UnreadableImageError as error:
             quarantine.append({**named, "reason": str(error)})
         else:

@@ -63,7 +63,7 @@ class UnreadableImageError(ValueError):
 @dataclass(frozen=True)
 class Film:
     """A film as it was read. pixels: [H, W] float32 in [0, 1], 1 = bright. notes: what is odd about the file, in words
-    that quote nothing of it. inverted: its header says MONOCHROME1, so its values were inverted."""
+    that quote nothing of it. inverted: its header or a table says MONOCHROME1, so its values were inverted."""
 
     pixels: Floats
     notes: tuple[str, ...] = ()

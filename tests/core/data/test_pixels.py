@@ -24,6 +24,13 @@ def test_8_bit_png_as_it_is(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load_pixels(saved(pixels, tmp_path / "a.png"), 16, "pad"), pixels)
 
 
+def test_a_picture_that_a_table_calls_inverted_is_turned_and_its_padding_is_not(tmp_path: Path) -> None:
+    path = saved(np.full((16, 8), 200, dtype=np.uint8), tmp_path / "a.png")
+    shown = load_pixels(path, 16, "pad", inverted=True)
+    assert set(shown[:, 4:12].ravel()) == {55}
+    assert set(shown[:, :4].ravel()) == {0}
+
+
 def test_16_bit_png_is_stretched_and_not_clipped(tmp_path: Path) -> None:
     pixels = (np.arange(1001, dtype=np.uint16) * 30)[None]
     shown = read_film(saved(pixels, tmp_path / "a.png")).pixels
