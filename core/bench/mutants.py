@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import (
+    UID,
     ComputedRadiographyImageStorage,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -68,8 +69,8 @@ def sound_files() -> dict[str, bytes]:
     grey, deep = np.rint(shape * 255).astype(np.uint8), np.rint(shape * 4095).astype(np.uint16)
     files = {"DICOM, plain": dicom(deep), "DICOM, look-up tables": dicom(deep, tables=True)}
     files["DICOM, no preamble"] = files["DICOM, plain"][files["DICOM, plain"].index(b"\x08\x00\x16\x00") :]
-    syntaxes = (ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
-    files |= {f"DICOM, {syntax.name}": dicom(deep, syntax) for syntax in (*syntaxes, RLELossless, JPEG2000Lossless)}
+    plain = (ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
+    files |= {f"DICOM, {syntax.name}": dicom(deep, syntax) for syntax in (*plain, RLELossless, JPEG2000Lossless)}
     files["DICOM, JPEG"] = dicom(grey, JPEGBaseline8Bit, stream=picture(grey, "JPEG"))
     small = deep[:LOSSLESS_ROWS, :LOSSLESS_COLUMNS]
     files["DICOM, JPEG lossless"] = dicom(small, JPEGLosslessSV1, stream=base64.b85decode(JPEG_LOSSLESS))
@@ -89,7 +90,7 @@ def picture(pixels: np.ndarray, form: str, **settings: bool) -> bytes:
 
 
 def dicom(
-    pixels: np.ndarray, syntax: str = ExplicitVRLittleEndian, tables: bool = False, stream: bytes | None = None
+    pixels: np.ndarray, syntax: UID = ExplicitVRLittleEndian, tables: bool = False, stream: bytes | None = None
 ) -> bytes:
     """Pixels [H, W] or [H, W, 3] as a DICOM file; `stream` is what stands in it if its syntax is compressed."""
     dataset = Dataset()
@@ -111,8 +112,8 @@ def dicom(
     if tables:
         dataset.VOILUTSequence = [lut()]
         dataset.ModalityLUTSequence = [lut()]
-    order = ">" if syntax == ExplicitVRBigEndian else "<"
-    dataset.PixelData = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
+    swapped = syntax == ExplicitVRBigEndian and pixels.itemsize > 1
+    dataset.PixelData = (pixels.byteswap() if swapped else pixels).tobytes()
     dataset["PixelData"].VR = "OB" if pixels.itemsize == 1 else "OW"
     if stream is not None:
         dataset.PixelData = encapsulate([stream])

@@ -87,7 +87,8 @@ def _shown(header: Any, tone: str, notes: list[str]) -> Any:
         return stored / (2.0 ** int(header.BitsStored) - 1)
     inside = not_padding(stored, header)
     shown = TONES[tone](modality(stored, header), header, inside)
-    return np.where(inside, 1.0 - shown if inverted else shown, 0.0)
+    upright = 1.0 - shown if inverted else shown
+    return upright if inside is ... else np.where(inside, upright, 0.0)
 
 
 def _parse(path: Path) -> Any:

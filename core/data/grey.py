@@ -7,6 +7,7 @@ left out of every minimum, maximum and percentile.
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ PERCENTILES = (0.5, 99.5)
 MIMIC_CXR_JPG = "mimic_cxr_jpg"
 
 Values = NDArray[np.float64]
+# Which pixels are no padding; `...`, nothing is padding, costs no copy of the picture.
+Inside = Bools | EllipsisType
 
 
 def modality(values: Values, header: Any) -> Values:
@@ -31,7 +34,7 @@ def modality(values: Values, header: Any) -> Values:
     return values
 
 
-def voi(values: Values, header: Any, inside: Bools) -> Values:
+def voi(values: Values, header: Any, inside: Inside) -> Values:
     """The first VOI LUT, else the first window that shows anything, else percentiles (PS3.3 C.11.2)."""
     if header.get("VOILUTSequence"):
         mapped, table = look_up(values, header.VOILUTSequence[0], header)
@@ -64,13 +67,13 @@ def window(values: Values, centre: float, width: float, function: str) -> Values
     return np.clip((values - (centre - 0.5)) / max(width - 1.0, 1e-6) + 0.5, 0.0, 1.0)
 
 
-def stretch(values: Values, inside: Bools) -> Values:
+def stretch(values: Values, inside: Inside) -> Values:
     """Values in [0, 1] between the 0.5th and the 99.5th percentile, or all of them where those are equal."""
     low, high = np.percentile(values[inside], PERCENTILES)
     return scale(values, low, high) if high > low else min_max(values, inside)
 
 
-def min_max(values: Values, inside: Bools) -> Values:
+def min_max(values: Values, inside: Inside) -> Values:
     """Values in [0, 1] between the least and the greatest."""
     return scale(values, float(values[inside].min()), float(values[inside].max()))
 
@@ -81,7 +84,7 @@ def scale(values: Values, low: float, high: float) -> Values:
 
 
 # Tones of DICOM films; each takes values after the modality LUT, the header, and which pixels are no padding.
-TONES: dict[str, Callable[[Values, Any, Bools], Values]] = {
+TONES: dict[str, Callable[[Values, Any, Inside], Values]] = {
     "voi": voi,
     "percentiles": lambda values, _, inside: stretch(values, inside),
     "minmax": lambda values, _, inside: min_max(values, inside),
@@ -165,15 +168,10 @@ def _number(value: Any) -> float:
         return float("nan")
 
 
-def whole_picture(values: NDArray[Any]) -> Bools:
-    """Every pixel of [H, W]: nothing is padding."""
-    return np.ones(values.shape, dtype=bool)
-
-
 def picture_tone(pixels: Values, deep: bool, tone: str) -> Floats:
     """Grey in [0, 1] of a PNG's or JPEG's values [H, W]: with `voi`, 8 bits as they are and 16 bits by percentiles."""
     if tone == MIMIC_CXR_JPG:
         return mimic_cxr_jpg(pixels, inverted=False).astype(np.float32)
     if tone == "voi" and not deep:
         return (pixels / 255.0).astype(np.float32)
-    return TONES[tone](pixels, {}, whole_picture(pixels)).astype(np.float32)
+    return TONES[tone](pixels, {}, ...).astype(np.float32)

@@ -44,7 +44,7 @@ class Near:
 
 def fingerprint(picture: Bytes) -> tuple[np.uint64, NDArray[np.int8]]:
     """Hash and detail [SIDE^2] of a picture uint8 [H, W], its black frame left out."""
-    film = without_borders(picture.astype(np.float32) / 255)
+    film = without_borders(picture.astype(np.float32) / np.float32(255))
     small = np.asarray(Image.fromarray(film).resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float64)
     low = dctn(small, norm="ortho")[:LOW, :LOW].ravel()[1:]
     bits = np.packbits(np.append(False, low > np.median(low))).view(">u8")[0]

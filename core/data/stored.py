@@ -19,7 +19,7 @@ from pydicom.uid import (
 )
 
 from core.data.codestream import check_codestream
-from core.data.grey import Values, number, whole_picture
+from core.data.grey import Inside, Values, number
 from core.data.types import Bools, UnreadableImageError
 
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as PS3.3 C.7.6.3.1.2
@@ -77,14 +77,17 @@ def _used_bits(raw: NDArray[Any], header: Any, notes: list[str]) -> NDArray[Any]
     allocated = 8 * raw.dtype.itemsize
     stored = int(header.get("BitsStored") or allocated)
     shift = int(header.get("HighBit", stored - 1)) + 1 - stored
+    signed = bool(int(header.PixelRepresentation))
+    if shift <= 0 and (stored >= allocated or (not signed and raw.max() < 2**stored)):
+        return raw
     words = raw.astype(np.int64) & (2**allocated - 1)
     if shift > 0 and stored + shift <= allocated:
         words >>= shift
         allocated -= shift
     if stored >= allocated:
-        return _signed(words, allocated) if int(header.PixelRepresentation) else words
+        return _signed(words, allocated) if signed else words
     low = words & (2**stored - 1)
-    if not int(header.PixelRepresentation):
+    if not signed:
         faithful, honest = words, low
     else:
         faithful, honest = _signed(words, allocated), _signed(low, stored)
@@ -116,15 +119,15 @@ def _single_channel(raw: NDArray[Any], kind: str) -> Values:
     raise UnreadableImageError("the photometric interpretation is no grey or RGB image's")
 
 
-def not_padding(stored: Values, header: Any) -> Bools:
+def not_padding(stored: Values, header: Any) -> Inside:
     """Which of the stored values [H, W] are no padding (PS3.3 C.7.5.1.1.2); all of them where every one would be."""
     ends = [number(header.get(name)) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
     if np.isnan(ends[0]):
-        return whole_picture(stored)
+        return ...
     # Written as unsigned by many, whatever the pixels are.
     if int(header.PixelRepresentation):
         bits = int(header.BitsAllocated)
         ends = [end - 2**bits if end >= 2 ** (bits - 1) else end for end in ends]
     low, high = ends[0], ends[0] if np.isnan(ends[1]) else ends[1]
     inside: Bools = (stored < min(low, high)) | (stored > max(low, high))
-    return inside if inside.any() else whole_picture(stored)
+    return inside if inside.any() else ...
