@@ -23,7 +23,7 @@ from core.data.stored import OVERLAY_BIT_POSITIONS, not_padding, stored_values
 from core.data.types import MAX_PIXELS, Film, UnreadableImageError
 
 MAX_BYTES = 16 * MAX_PIXELS
-TAGS = [
+TAGS: list[Any] = [
     "SamplesPerPixel",
     "PhotometricInterpretation",
     "PlanarConfiguration",

@@ -38,7 +38,8 @@ def stored_values(header: Any, notes: list[str]) -> Values:
     else:
         check_codestream(header)
     # pydicom would cut off the bits above Bits Stored even where that tag is wrong; `_used_bits` looks first.
-    raw, properties = get_decoder(syntax).as_array(header, index=0, raw=True, correct_unused_bits=False)
+    options: dict[str, Any] = {"raw": True, "correct_unused_bits": False}
+    raw, properties = get_decoder(syntax).as_array(header, index=0, **options)
     if not syntax.is_encapsulated or syntax == RLELossless:
         raw = _used_bits(raw, header, notes)
     return _single_channel(raw, str(properties["photometric_interpretation"]))
