@@ -83,7 +83,15 @@ def test_the_same_bytes_for_any_number_of_workers_and_any_place(films: Path, pri
 
 def test_the_key_follows_what_changes_the_pictures(films: Path) -> None:
     base = films_config(films)
-    changes = [{"size": 32}, {"resize": "crop"}, {"labels": ["Edema"]}, {"split_seed": 1}, {"test_fraction": 0.3}]
+    changes = [
+        {"size": 32},
+        {"resize": "crop"},
+        {"tone": "minmax"},
+        {"borders": "crop"},
+        {"labels": ["Edema"]},
+        {"split_seed": 1},
+        {"test_fraction": 0.3},
+    ]
     keys = {data_key(films_config(films, **change)) for change in [{}, *changes]}  # type: ignore[arg-type]
     assert len(keys) == len(changes) + 1
     assert data_key(films_config(films, max_quarantine=0.5)) == data_key(base)
