@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+APT    := DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends -o DPkg::Lock::Timeout=120
 
-.PHONY: reproduce test slurm format lint types bench clean help
+.PHONY: reproduce test slurm dcmtk format lint types bench clean help
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -23,6 +24,9 @@ test: $(STAMP) ## run the tests
 
 slurm: ## install SLURM for the tests that need a cluster (Debian, as root)
 	$(PYTHON) slurm/devcluster install --accounting dbd
+
+dcmtk: ## install dcmtk for the tests that render DICOM beside it (Debian, as root)
+	command -v dcmj2pnm >/dev/null || $(APT) install dcmtk || ($(APT) update && $(APT) install dcmtk)
 
 format: $(STAMP) ## format the code
 	$(BIN)/ruff format .

@@ -39,6 +39,10 @@ class DataConfig:
     size: int = setting(64, "side of the square training image, px")
     labels: list[str] = setting([], "labels to use, in this order; empty = all that the data set has")
     resize: str = setting("pad", "how a film becomes square: pad | crop | stretch")
+    tone: str = setting(
+        "voi", "how stored values become grey: voi (the header's LUT or window) | percentiles | minmax | mimic_cxr_jpg"
+    )
+    borders: str = setting("keep", "black borders around a film: keep | crop")
     split_seed: int = setting(0, "seed of the by-patient split where the data set has none of its own")
     validate_fraction: float = setting(0.1, "share of patients in validate where there is no official split")
     test_fraction: float = setting(0.2, "share of patients in test where there is no official split")
@@ -49,6 +53,8 @@ class DataConfig:
     def __post_init__(self) -> None:
         check_range("data.size", self.size, 16, 1024)
         check_choice("data.resize", self.resize, ("pad", "crop", "stretch"))
+        check_choice("data.tone", self.tone, ("voi", "percentiles", "minmax", "mimic_cxr_jpg"))
+        check_choice("data.borders", self.borders, ("keep", "crop"))
         check_range("data.validate_fraction", self.validate_fraction, 0, 1, open_low=True, open_high=True)
         check_range("data.test_fraction", self.test_fraction, 0, 1, open_low=True, open_high=True)
         check_range(

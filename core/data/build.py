@@ -16,9 +16,10 @@ import pandas as pd
 from core.config import DataConfig
 from core.data.index import write_index
 from core.data.manifest import label_columns, reports_of, select_labels, studies_of, validate
+from core.data.pixels import Rendering
 from core.data.readers.base import READERS
 from core.data.shards import ImagePlan, Record, ShardPlan, StudyPlan, finished_record, write_shard
-from core.data.store import INDEX, QUARANTINE, StudyStore, open_store
+from core.data.store import INDEX, NOTES, QUARANTINE, StudyStore, open_store
 from core.data.types import SPLITS
 from core.errors import DataError, disk_full
 from core.io import atomic_path, canonical_hash
@@ -26,11 +27,16 @@ from core.progress import Progress
 from core.workers import cores, die_with_parent
 
 LOG = logging.getLogger(__name__)
+LATER = ("tone", "borders")
 
 
 def data_key(config: DataConfig) -> str:
-    """Name of the data set's folder: the reader's name and a hash of all that determines the content. No paths."""
-    settings = ("size", "resize", "labels", "split_seed", "validate_fraction", "test_fraction", "studies_per_shard")
+    """Name of the data set's folder: the reader's name and a hash of all that determines the content. No paths.
+
+    Settings that came later count only where they are not at their default, so that old folders keep their names.
+    """
+    settings = ["size", "resize", "labels", "split_seed", "validate_fraction", "test_fraction", "studies_per_shard"]
+    settings += [name for name in LATER if getattr(config, name) != getattr(DataConfig, name)]
     reader = READERS.build(config)
     identity = {"reader": reader.identity(), **{name: getattr(config, name) for name in settings}}
     # Only where it is set, so that data sets of before there were reports keep their names.
@@ -105,6 +111,7 @@ def _build(config: DataConfig, folder: Path, workers: int) -> None:
                 if sum(len(r["quarantine"]) for r in records.values()) > allowed:
                     _refuse(config, folder, plans, records)
         _write_quarantine(folder, plans, records)
+        _write_rows(folder / NOTES, plans, records, "note")
         write_index(folder, config, plans, [records[plan.name] for plan in plans], reports)
 
 
@@ -112,6 +119,7 @@ def plan_shards(manifest: pd.DataFrame, config: DataConfig) -> list[ShardPlan]:
     """What goes into which shard: the studies of each split in `studies_of`'s order, cut into equal runs."""
     names = label_columns(manifest)
     studies = studies_of(manifest)
+    rendering = Rendering(config.size, config.resize, config.tone, config.borders)
     images: dict[str, list[ImagePlan]] = {}
     columns = (manifest[name] for name in ("study_id", "image_id", "view", "path", "photometric"))
     for study, image, view, path, photometric in zip(*columns, strict=True):
@@ -132,7 +140,7 @@ def plan_shards(manifest: pd.DataFrame, config: DataConfig) -> list[ShardPlan]:
                 )
                 for place, row in enumerate(part.to_dict("records"))
             )
-            plans.append(ShardPlan(f"{split}-{number:06d}", split, config.size, config.resize, packed))
+            plans.append(ShardPlan(f"{split}-{number:06d}", split, rendering, packed))
     return plans
 
 
@@ -164,11 +172,18 @@ def _written(plans: Sequence[ShardPlan], folder: Path, workers: int) -> Iterator
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _write_rows(path: Path, plans: Sequence[ShardPlan], records: dict[str, Record], what: str) -> list[dict[str, str]]:
+    """Write what the records say of single images, a reason or a note, in the order of the plan; returns the rows."""
+    lists = {"reason": "quarantine", "note": "notes"}
+    rows = [row for plan in plans if plan.name in records for row in records[plan.name][lists[what]]]
+    with atomic_path(path) as temporary:
+        pd.DataFrame(rows, columns=["image_id", "file", what]).to_csv(temporary, index=False)
+    return rows
+
+
 def _write_quarantine(folder: Path, plans: Sequence[ShardPlan], records: dict[str, Record]) -> int:
-    """Write quarantine.csv in the order of the plan; returns how many images it lists."""
-    rows = [row for plan in plans if plan.name in records for row in records[plan.name]["quarantine"]]
-    with atomic_path(folder / QUARANTINE) as temporary:
-        pd.DataFrame(rows, columns=["image_id", "file", "reason"]).to_csv(temporary, index=False)
+    """Write quarantine.csv; returns how many images it lists."""
+    rows = _write_rows(folder / QUARANTINE, plans, records, "reason")
     if rows:
         first = rows[0]
         LOG.warning(

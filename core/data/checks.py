@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,8 +28,11 @@ def check(folder: Path) -> StudyStore:
     return store
 
 
-def data_card(folder: Path) -> str:
-    """The card as Markdown: studies, views, labels and sites per split, overlap, duplicates, pairs."""
+def data_card(folder: Path, checks: Sequence[str] = ()) -> str:
+    """The card as Markdown: studies, views, labels and sites per split, pairs, and lines on what was checked.
+
+    checks: lines of a check that was made just now; without them, what the build found.
+    """
     store, index = open_store(folder), read_index(folder)
     tables = [store.splits[split] for split in SPLITS]
     parts = [
@@ -38,7 +42,7 @@ def data_card(folder: Path) -> str:
         _section("Studies by label", label_counts(tables)),
         _section("Studies by site", site_counts(tables)),
         _section("What each pairing strategy forms in one epoch of train", pair_counts(store.splits["train"])),
-        "## Checks\n\n" + "\n".join(f"- {line}" for line in findings(index, tables)),
+        "## Checks\n\n" + "\n".join(f"- {line}" for line in [*(checks or findings(index, tables)), *index["warnings"]]),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -101,18 +105,14 @@ def pair_counts(table: StudyTable, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def findings(index: dict[str, object], tables: Sequence[StudyTable]) -> list[str]:
-    """One line for each check and each warning of the build."""
+def findings(index: dict[str, Any], tables: Sequence[StudyTable]) -> list[str]:
+    """One line for each check that the build made."""
     patients = [set(table.patient_ids) for table in tables]
     shared = sum(map(len, patients)) - len(set().union(*patients))
-    duplicates, warnings = index["duplicates_across_splits"], index["warnings"]
-    assert isinstance(duplicates, list)
-    assert isinstance(warnings, list)
     return [
         f"patients in more than one split: {shared}",
-        f"pictures in more than one split: {len(duplicates)}",
+        f"pictures in more than one split: {len(index['duplicates_across_splits'])}",
         f"images that could not be read: {index['quarantined']}",
-        *[str(line) for line in warnings],
     ]
 
 

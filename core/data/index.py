@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from core.config import DataConfig
 from core.data.manifest import listed, one_class_labels
 from core.data.readers.base import REPORT
 from core.data.shards import Record, ShardPlan
-from core.data.store import IMAGES, INDEX, LABEL, QUARANTINE, SCHEMA, STUDIES
+from core.data.store import IMAGES, INDEX, LABEL, NOTES, QUARANTINE, SCHEMA, STUDIES
 from core.data.types import SPLITS, View
 from core.errors import DataError
 from core.io import atomic_path, canonical_hash, sha256_file, write_json
@@ -45,6 +46,7 @@ def write_index(
     names = [str(name).removeprefix(LABEL) for name in studies.columns if str(name).startswith(LABEL)]
     duplicates = duplicates_across_splits(studies, images)
     warnings = _warnings(studies.rename(columns=lambda c: str(c).removeprefix(LABEL)), names, lost, duplicates)
+    warnings += [f"{count} images: {note} (see {NOTES})" for note, count in noted(records).items()]
     for line in warnings:
         LOG.warning("%s", line)
     for name, table in ((STUDIES, studies), (IMAGES, images)):
@@ -105,6 +107,11 @@ def duplicates_across_splits(studies: pd.DataFrame, images: pd.DataFrame) -> lis
     table = images.assign(split=split)
     table = table[table["pixels"].map(table.groupby("pixels")["split"].nunique()) > 1]
     return [sorted(group["image_id"]) for _, group in table.groupby("pixels", sort=True)]
+
+
+def noted(records: Sequence[Record]) -> Counter[str]:
+    """How many images have each note, the most frequent first."""
+    return Counter(dict(Counter(row["note"] for record in records for row in record["notes"]).most_common()))
 
 
 def _counts(studies: pd.DataFrame) -> dict[str, dict[str, int]]:

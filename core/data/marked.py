@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from core.config import DataConfig
 from core.data.pixels import square
 from core.data.regions import decode, read_regions, square_boxes
 from core.data.store import StudyStore
 from core.data.types import Bools, Floats
-from core.errors import DataError
+from core.errors import DataError, require
 
 BOX = ["x0", "y0", "x1", "y1"]
 CONSENSUS = "consensus"
@@ -103,16 +104,22 @@ class Marked:
         return {str(name): np.asarray(rows) for name, rows in self.table.groupby("image_id").indices.items()}
 
 
-def marked(store: StudyStore, resize: str) -> Marked | None:
+def marked(store: StudyStore, config: DataConfig) -> Marked | None:
     """The regions of a built data set, or None where it has none.
 
-    Raises DataError where the films' size is not known, without which a box lies nowhere.
+    Raises ConfigError where borders were cropped, and DataError where the films' size is not known: either way it is
+    not known where on a training image a box lies.
     """
     table = read_regions(store.folder) if store.folder else None
     if table is None or table.empty:
         return None
+    require(
+        config.borders == "keep",
+        f"data.borders={config.borders} moves films under their boxes and masks, by an amount that is not kept",
+        "set data.borders=keep to evaluate with them",
+    )
     unknown = table[(table["height"] == 0) | (table["width"] == 0)]
     if len(unknown):
         first = unknown["image_id"].iloc[0]
         raise DataError(f"{len(unknown)} regions are on films of unknown size, the first on image {first}")
-    return Marked(table, store.size, resize)
+    return Marked(table, store.size, config.resize)

@@ -2,33 +2,75 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from core.data.dicom import MAX_PIXELS, UnreadableImageError, read_dicom, stretch
-from core.data.types import Bytes, Floats
+from core.data.borders import without_borders
+from core.data.dicom import read_dicom
+from core.data.grey import picture_tone
+from core.data.polarity import looks_inverted
+from core.data.types import MAX_PIXELS, Bytes, Film, Floats, UnreadableImageError
+
+# Pillow logs what stands in a JPEG's EXIF, a name or a date among it.
+logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 
 
-def load_pixels(path: Path, size: int, resize: str, inverted: bool = False) -> Bytes:
-    """uint8 [size, size] of a PNG, JPEG or DICOM file, squared by `resize` (pad | crop | stretch).
+@dataclass(frozen=True)
+class Rendering:
+    """How a file becomes the picture of a shard.
 
-    inverted: the file shows dark what is bright, and a table says so. What is padded stays black.
+    size: side, px. resize: pad | crop | stretch. tone: see core/data/grey. borders: keep | crop (black ones).
+    """
 
+    size: int
+    resize: str
+    tone: str = "voi"
+    borders: str = "keep"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A shard's picture: pixels uint8 [size, size], and what a person should know of the file."""
+
+    pixels: Bytes
+    notes: tuple[str, ...]
+
+
+def load_picture(path: Path, rendering: Rendering, inverted: bool = False) -> Picture:
+    """The picture of a PNG, JPEG or DICOM file.
+
+    inverted: a table says of a PNG or JPEG that it shows dark what is bright. What is padded stays black.
     Raises UnreadableImageError with a reason that names no path and no header value.
     """
-    film = read_image(path)
-    picture = np.rint(square(1.0 - film if inverted else film, size, resize) * 255.0)
-    return picture.astype(np.uint8)
+    film = read_film(path, rendering.tone)
+    if inverted:
+        film = Film(1.0 - film.pixels, film.notes, inverted=True)
+    pixels = without_borders(film.pixels) if rendering.borders == "crop" else film.pixels
+    squared = np.rint(square(pixels, rendering.size, rendering.resize) * 255.0).astype(np.uint8)
+    return Picture(squared, film.notes + _polarity_note(film))
 
 
-def read_image(path: Path) -> Floats:
-    """Pixels [H, W] float32 in [0, 1], 1 = bright. The kind of file is told by its first bytes."""
+def _polarity_note(film: Film) -> tuple[str, ...]:
+    if not looks_inverted(film.pixels):
+        return ()
+    return ("looks inverted: the tag MONOCHROME1 may lie" if film.inverted else "looks inverted",)
+
+
+def load_pixels(path: Path, size: int, resize: str, inverted: bool = False) -> Bytes:
+    """uint8 [size, size] of a PNG, JPEG or DICOM file, squared by `resize`, else as `Rendering` has it by default."""
+    return load_picture(path, Rendering(size, resize), inverted).pixels
+
+
+def read_film(path: Path, tone: str = "voi") -> Film:
+    """A film as it stands in the file. The kind of file is told by its first bytes. Raises UnreadableImageError."""
     try:
         with path.open("rb") as handle:
             head = handle.read(132)
@@ -37,14 +79,14 @@ def read_image(path: Path) -> Floats:
     if not head:
         raise UnreadableImageError("the file is empty")
     if head.startswith(b"\x89PNG\r\n\x1a\n") or head.startswith(b"\xff\xd8\xff"):
-        return read_picture(path)
+        return read_picture(path, tone)
     if head[128:] == b"DICM" or path.suffix.lower() in DICOM_SUFFIXES:
-        return read_dicom(path)
+        return read_dicom(path, tone)
     raise UnreadableImageError("neither PNG, JPEG nor DICOM")
 
 
-def read_picture(path: Path) -> Floats:
-    """Pixels of a PNG or JPEG: 8 bits as they are, 16 bits stretched like a DICOM without a window."""
+def read_picture(path: Path, tone: str = "voi") -> Film:
+    """A PNG or JPEG: with `voi`, 8 bits as they are and 16 bits stretched like a DICOM without a window."""
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("PNG", "JPEG")) as image:
             width, height = image.size
@@ -58,7 +100,7 @@ def read_picture(path: Path) -> Floats:
         if isinstance(error, UnreadableImageError):
             raise
         raise UnreadableImageError(f"the picture is cut short or damaged ({type(error).__name__})") from error
-    return (stretch(pixels) if deep else pixels / 255.0).astype(np.float32)
+    return Film(picture_tone(pixels, deep, tone))
 
 
 def square(pixels: Floats, size: int, resize: str) -> Floats:

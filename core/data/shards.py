@@ -16,14 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from core.data.dicom import UnreadableImageError
-from core.data.pixels import load_pixels
-from core.data.types import Bytes
+from core.data.pixels import Rendering, load_picture
+from core.data.types import Bytes, UnreadableImageError
 from core.errors import DataError
 from core.io import atomic_path, canonical_hash, json_ready, read_json, sha256_file, write_json
 
 TAR_HEADER = 512
-RECORD_SCHEMA = 1
+RECORD_SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -50,12 +49,11 @@ class StudyPlan:
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """The studies of one shard, and the side (px) and policy (pad | crop | stretch) of its pictures."""
+    """The studies of one shard, and how their files become pictures."""
 
     name: str
     split: str
-    size: int
-    resize: str
+    rendering: Rendering
     studies: tuple[StudyPlan, ...]
 
     def identity(self) -> str:
@@ -78,15 +76,17 @@ Record = dict[str, Any]
 def write_shard(plan: ShardPlan, folder: Path) -> Record:
     """Write `plan`'s tar and then its record into `folder`, each atomically; returns the record.
 
-    Unreadable images are listed in the record; a study without a readable image gets no sample.
+    Unreadable images are listed in the record, and what is odd about the others; a study without a readable image
+    gets no sample.
     """
     quarantine: list[dict[str, str]] = []
+    notes: list[dict[str, str]] = []
     studies: list[dict[str, Any]] = []
     tar_path = folder / f"{plan.name}.tar"
     with atomic_path(tar_path) as temporary:
         with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
             for study in plan.studies:
-                pictures = _load(study, plan, quarantine)
+                pictures = _load(study, plan.rendering, quarantine, notes)
                 studies.append({"study_id": study.study_id, "images": _add_sample(tar, study, pictures)})
         size, digest = temporary.stat().st_size, sha256_file(temporary)
     record = {
@@ -96,6 +96,7 @@ def write_shard(plan: ShardPlan, folder: Path) -> Record:
         "sha256": digest,
         "studies": studies,
         "quarantine": quarantine,
+        "notes": notes,
     }
     write_json(folder / f"{plan.name}.json", record)
     return record
@@ -121,13 +122,19 @@ def finished_record(plan: ShardPlan, folder: Path) -> Record | None:
     return record if same else None
 
 
-def _load(study: StudyPlan, plan: ShardPlan, quarantine: list[dict[str, str]]) -> list[tuple[ImagePlan, Bytes]]:
+def _load(
+    study: StudyPlan, rendering: Rendering, quarantine: list[dict[str, str]], notes: list[dict[str, str]]
+) -> list[tuple[ImagePlan, Bytes]]:
     loaded = []
     for image in study.images:
+        named = {"image_id": image.image_id, "file": Path(image.path).name}
         try:
-            loaded.append((image, load_pixels(Path(image.path), plan.size, plan.resize, image.inverted)))
+            picture = load_picture(Path(image.path), rendering, image.inverted)
         except UnreadableImageError as error:
-            quarantine.append({"image_id": image.image_id, "file": Path(image.path).name, "reason": str(error)})
+            quarantine.append({**named, "reason": str(error)})
+        else:
+            notes += [{**named, "note": note} for note in picture.notes]
+            loaded.append((image, picture.pixels))
     return loaded
 
 

@@ -19,6 +19,7 @@ from core.io import read_json, sha256_file
 
 SCHEMA = 1
 INDEX, STUDIES, IMAGES, QUARANTINE = "index.json", "studies.parquet", "images.parquet", "quarantine.csv"
+NOTES = "notes.csv"
 LABEL = "label:"
 MEND = "run `viewpair data build` with the same settings: it keeps whole shards and writes the others again"
 

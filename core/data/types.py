@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
@@ -50,3 +51,20 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
 Strings = NDArray[np.str_]
+
+# More than any detector or film scanner has: 8192 x 8192.
+MAX_PIXELS = 67_108_864
+
+
+class UnreadableImageError(ValueError):
+    """An image file that holds no usable picture; the message is the reason for the quarantine table."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """A film as it was read. pixels: [H, W] float32 in [0, 1], 1 = bright. notes: what is odd about the file, in words
+    that quote nothing of it. inverted: its header or a table says MONOCHROME1, so its values were inverted."""
+
+    pixels: Floats
+    notes: tuple[str, ...] = ()
+    inverted: bool = False

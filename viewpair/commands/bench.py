@@ -11,9 +11,7 @@ from omegaconf import DictConfig
 if TYPE_CHECKING:
     from core.config import TrialConfig
 
-LINE = (
-    "time the step, decoders, loaders, ledger, report, engines or phantom; or put statistics and curation to the test"
-)
+LINE = "time parts of the work (step, loaders, report, ...), or put statistics, curation or decoders to the test"
 PRIMARY = "trial"
 EXAMPLES = (
     "bench step",
@@ -24,6 +22,7 @@ EXAMPLES = (
     "bench engines model=base data.size=224 train.batch_size=64",
     "bench statistics --simulations 500",
     "bench curation --repeat 3",
+    "bench fuzz --files 10000",
     "bench ledger --trials 10000 paths.root=/scratch/outputs",
     "bench report --trials 10000 paths.root=/scratch/outputs",
 )
@@ -37,6 +36,7 @@ ACTIONS = {
     "report": "a report of many made trials: seconds and peak memory",
     "statistics": "coverage of the intervals and false alarms of the tests, simulated",
     "curation": "how even a lop-sided plane becomes, beside the published figures; --repeat is the number of seeds",
+    "fuzz": "damaged DICOM, PNG and JPEG files: decoded, quarantined, or worse",
 }
 
 
@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trials", type=int, default=10_000, help="trials of `bench ledger` and `bench report` (default 10000)"
     )
+    parser.add_argument("--files", type=int, default=10_000, help="files of `bench fuzz` (default 10000)")
 
 
 def run(config: DictConfig, arguments: argparse.Namespace) -> int:
@@ -60,6 +61,7 @@ def run(config: DictConfig, arguments: argparse.Namespace) -> int:
 
     check_range("--repeat", arguments.repeat, 1, 10_000)
     check_range("--trials", arguments.trials, 1, 1_000_000)
+    check_range("--files", arguments.files, 1, 100_000_000)
     check_range("--simulations", arguments.simulations, 1, 1_000_000)
     rows = measure(to_trial(config), arguments)
     print(tabulate([shown(row) for row in rows], headers="keys", floatfmt=".4g"))
@@ -103,6 +105,10 @@ def measure(trial: TrialConfig, arguments: argparse.Namespace) -> list[dict[str,
         from core.bench.curation import bench_curation
 
         return bench_curation(arguments.repeat)
+    if arguments.action == "fuzz":
+        from core.bench.fuzz import bench_fuzz
+
+        return bench_fuzz(arguments.files, trial.seed)
     from core.bench.loader import bench_loader
 
     return bench_loader(trial)

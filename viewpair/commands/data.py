@@ -7,11 +7,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-LINE = "build a data set's shards, check every byte of them, or print its card"
+LINE = "build a data set's shards, check them and their films, or print its card"
 PRIMARY = "trial"
 ACTIONS = {
     "build": "build the shards, or mend those that are damaged",
-    "check": "verify index, shards (SHA-256), patients and splits",
+    "check": "verify every byte; look for leaks over splits and odd films; write card/ with figures",
     "card": "print counts per split, view, label and site, and the pairs that each strategy forms",
 }
 EXAMPLES = (
@@ -31,7 +31,7 @@ def run(config: DictConfig, arguments: argparse.Namespace) -> int:
     """Do what the action says; the last line names the data set's folder."""
     from core.compose import to_trial
     from core.data.build import build, data_key
-    from core.data.checks import check, data_card
+    from core.data.checks import data_card
 
     trial = to_trial(config)
     root = Path(trial.paths.root)
@@ -41,8 +41,19 @@ def run(config: DictConfig, arguments: argparse.Namespace) -> int:
         counts = ", ".join(f"{split} {table.n_studies}" for split, table in store.splits.items())
         print(f"built {store.name} at {store.size} px; studies: {counts}")
     elif arguments.action == "check":
-        print(f"sound: {check(folder).fingerprint}")
+        print_check(folder)
     else:
         print(data_card(folder))
     print(folder)
     return 0
+
+
+def print_check(folder: Path) -> None:
+    """Verify a built data set, write its card and print what a person should look at."""
+    from analysis.data_card import FILE, FOLDER, write_card
+    from core.data.checks import check
+
+    fingerprint = check(folder).fingerprint
+    for finding in write_card(folder):
+        print(finding.line())
+    print(f"sound: {fingerprint}; the card: {folder / FOLDER / FILE}")

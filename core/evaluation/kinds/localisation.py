@@ -68,7 +68,7 @@ def localisation(config: LocalisationConfig, context: EvaluationContext) -> Eval
     """
     if not has_blocks(context.method):
         return Skipped(f"method {context.config.method.name} has no transformer blocks to look into")
-    regions = marked(context.store, context.config.data.resize) if context.store.folder else None
+    regions = marked(context.store, context.config.data)
     if regions is None:
         return Skipped("the data set has no boxes of findings")
     probe = label_probe(context)

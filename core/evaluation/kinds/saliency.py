@@ -81,7 +81,7 @@ def scaled(maps: Floats) -> np.ndarray:
 
 
 def _boxes(context: EvaluationContext, images: list[str], labels: list[str]) -> dict[str, np.ndarray]:
-    regions = marked(context.store, context.config.data.resize) if context.store.folder else None
+    regions = marked(context.store, context.config.data)
     own = (
         [regions.boxes([image], [label])[0][0] for image, label in zip(images, labels, strict=True)] if regions else []
     )

@@ -80,7 +80,7 @@ def segmentation(config: SegmentationConfig, context: EvaluationContext) -> Eval
     """
     if not has_tokens(context.method):
         return Skipped(f"method {context.config.method.name} has no patch tokens")
-    regions = marked(context.store, context.config.data.resize) if context.store.folder else None
+    regions = marked(context.store, context.config.data)
     if regions is None or not regions.labels(masked=True):
         return Skipped("the data set has no masks of findings")
     labels = _labels(config, regions)

@@ -83,7 +83,15 @@ def test_the_same_bytes_for_any_number_of_workers_and_any_place(films: Path, pri
 
 def test_the_key_follows_what_changes_the_pictures(films: Path) -> None:
     base = films_config(films)
-    changes = [{"size": 32}, {"resize": "crop"}, {"labels": ["Edema"]}, {"split_seed": 1}, {"test_fraction": 0.3}]
+    changes = [
+        {"size": 32},
+        {"resize": "crop"},
+        {"tone": "minmax"},
+        {"borders": "crop"},
+        {"labels": ["Edema"]},
+        {"split_seed": 1},
+        {"test_fraction": 0.3},
+    ]
     keys = {data_key(films_config(films, **change)) for change in [{}, *changes]}  # type: ignore[arg-type]
     assert len(keys) == len(changes) + 1
     assert data_key(films_config(films, max_quarantine=0.5)) == data_key(base)
@@ -110,13 +118,13 @@ from pathlib import Path
 import core.data.shards as shards
 from core.data.build import prepare
 from core.data.readers.folder import FolderConfig
-quick = shards.load_pixels
+quick = shards.load_picture
 def slow(*arguments):
     time.sleep(0.02)
     with open(sys.argv[2] + "/calls", "a") as calls:
         calls.write(".")
     return quick(*arguments)
-shards.load_pixels = slow
+shards.load_picture = slow
 prepare(FolderConfig(csv=sys.argv[1], size=16, studies_per_shard=8), Path(sys.argv[2]), workers=1)
 """
 

@@ -67,7 +67,7 @@ def save(dataset: Dataset, path: Path) -> Path:
 
 
 def read(dataset: Dataset, folder: Path) -> np.ndarray:
-    return read_dicom(save(dataset, folder / "film.dcm"))
+    return read_dicom(save(dataset, folder / "film.dcm")).pixels
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_voi_lut_with_an_offset_and_values_beyond_its_ends(tmp_path: Path) -> No
     # Entries for pixel values 100 to 103; below and above, the ends are repeated.
     pixels = np.array([[0, 100, 101, 102, 103, 4000]])
     shown = read(film(pixels, VOILUTSequence=lut(100, 12, [0, 1000, 3000, 4000])), tmp_path)
-    np.testing.assert_allclose(shown, [[0, 0, 0.25, 0.75, 1, 1]], atol=1e-6)
+    np.testing.assert_allclose(shown, np.array([[0, 0, 1000, 3000, 4000, 4000]]) / 4095, atol=1e-6)
 
 
 def test_voi_lut_of_8_bits_with_more_than_256_entries(tmp_path: Path) -> None:
@@ -125,16 +125,16 @@ def test_voi_lut_of_8_bits_with_more_than_256_entries(tmp_path: Path) -> None:
 
 def test_voi_lut_goes_before_a_window_and_modality_lut_before_both(tmp_path: Path) -> None:
     pixels = np.array([[0, 1, 2]])
-    tags = {"ModalityLUTSequence": lut(0, 12, [10, 20, 30]), "VOILUTSequence": lut(10, 8, list(range(21)))}
+    tags = {"ModalityLUTSequence": lut(0, 12, [10, 20, 30]), "VOILUTSequence": lut(10, 8, list(range(0, 252, 12)))}
     shown = read(film(pixels, WindowCenter=1, WindowWidth=2, **tags), tmp_path)
-    np.testing.assert_allclose(shown, [[0, 0.5, 1]], atol=1e-6)
+    np.testing.assert_allclose(shown, np.array([[0, 120, 240]]) / 255, atol=1e-6)
 
 
 def test_voi_lut_below_zero_for_signed_pixels(tmp_path: Path) -> None:
     # First value -2, written as unsigned 65534, as many writers do.
     pixels = np.array([[-2, -1, 0, 1]])
     shown = read(film(pixels, 16, VOILUTSequence=lut(65534, 8, [0, 50, 100, 200])), tmp_path)
-    np.testing.assert_allclose(shown, [[0, 0.25, 0.5, 1]], atol=1e-6)
+    np.testing.assert_allclose(shown, np.array([[0, 50, 100, 200]]) / 255, atol=1e-6)
 
 
 def test_without_a_window_the_percentiles_are_stretched(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_files_without_preamble_and_meta(syntax: str, tmp_path: Path) -> None:
     path = tmp_path / "bare.dcm"
     path.write_bytes(buffer.getvalue())
     assert path.read_bytes()[128:132] != b"DICM"
-    np.testing.assert_allclose(read_dicom(path), np.clip(RAMP / 400, 0, 1), atol=1e-6)
+    np.testing.assert_allclose(read_dicom(path).pixels, np.clip(RAMP / 400, 0, 1), atol=1e-6)
 
 
 def test_a_colour_capture_becomes_its_luminance(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_damaged_files_never_raise_anything_else(tmp_path: Path) -> None:
         path = tmp_path / "damaged.dcm"
         path.write_bytes(bytes(damaged))
         try:
-            shown = read_dicom(path)
+            shown = read_dicom(path).pixels
         except UnreadableImageError:
             failures += 1
         else:
@@ -289,14 +289,14 @@ def test_a_missing_decoder_is_named_with_what_to_install(tmp_path: Path, monkeyp
     dataset = film(np.zeros((64, 64), dtype=int))
     dataset.compress(JPEG2000Lossless)
     path = save(dataset, tmp_path / "film.dcm")
-    monkeypatch.setattr("core.data.dicom.get_decoder", lambda _: SimpleNamespace(is_available=False))
+    monkeypatch.setattr("core.data.stored.get_decoder", lambda _: SimpleNamespace(is_available=False))
     with pytest.raises(UnreadableImageError, match=r"no decoder for JPEG 2000 .*viewpair\[jpeg\]"):
         read_dicom(path)
 
 
 def test_the_real_film_is_the_same_raw_and_compressed(shared_data: Path) -> None:
-    raw = read_dicom(shared_data / "dicom" / "cr_mono1_10bit_no_preamble.dcm")
-    packed = read_dicom(shared_data / "dicom" / "cr_mono1_10bit_jpeg2000.dcm")
+    raw = read_dicom(shared_data / "dicom" / "cr_mono1_10bit_no_preamble.dcm").pixels
+    packed = read_dicom(shared_data / "dicom" / "cr_mono1_10bit_jpeg2000.dcm").pixels
     assert raw.shape == packed.shape == (440, 440)
     assert np.abs(raw - packed).max() < 1e-3
     # Lungs are dark and the spine is bright: the MONOCHROME1 film was inverted once.

@@ -11,14 +11,16 @@ import pytest
 from PIL import Image
 
 from core.compose import compose, to_trial
+from core.config import DataConfig
 from core.data.build import prepare
 from core.data.marked import BOX, Marked, marked
 from core.data.pixels import square
 from core.data.readers.mimic_cxr import mimic_manifest
 from core.data.regions import encode, regions, write_regions
 from core.data.store import StudyStore
-from core.errors import DataError
+from core.errors import ConfigError, DataError
 
+CONFIG = DataConfig(name="phantom")
 LABELS = ["Pneumothorax", "Pleural Effusion", "Cardiomegaly"]
 
 
@@ -61,7 +63,7 @@ def test_the_phantoms_masks_come_back_from_the_built_data_set(phantom: StudyStor
     source = phantom.folder / "source"
     findings = pd.read_csv(source / "phantom-findings.csv.gz").dropna(subset=["x0"])
     manifest = mimic_manifest(source, "phantom", "dcm").set_index("image_id")
-    found = marked(phantom, "pad")
+    found = marked(phantom, CONFIG)
     assert found is not None
     assert len(findings) > 20
     for finding in findings.to_dict("records"):
@@ -78,11 +80,11 @@ def test_the_phantoms_masks_come_back_from_the_built_data_set(phantom: StudyStor
 
 
 def test_images_and_labels_without_a_region_have_none(phantom: StudyStore) -> None:
-    found = marked(phantom, "pad")
+    found = marked(phantom, CONFIG)
     assert found is not None
     assert not found.masks(["nobody"], LABELS).any()
     assert [len(boxes) for boxes in found.boxes(["nobody"], LABELS)[0]] == [0, 0, 0]
-    assert marked(replace(phantom, folder=None), "pad") is None
+    assert marked(replace(phantom, folder=None), CONFIG) is None
 
 
 def test_masks_of_one_label_are_united_and_a_tiny_one_stays() -> None:
@@ -111,4 +113,9 @@ def test_films_of_unknown_size_are_named(phantom: StudyStore, tmp_path: Path) ->
     (tmp_path / "source").mkdir()
     write_regions(made(height=[0]), tmp_path / "source")
     with pytest.raises(DataError, match="unknown size, the first on image a"):
-        marked(replace(phantom, folder=tmp_path), "pad")
+        marked(replace(phantom, folder=tmp_path), CONFIG)
+
+
+def test_boxes_are_not_looked_for_on_films_whose_borders_were_cropped(phantom: StudyStore) -> None:
+    with pytest.raises(ConfigError, match="borders=crop moves films under their boxes"):
+        marked(phantom, replace(CONFIG, borders="crop"))

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.data.dicom import UnreadableImageError
-from core.data.pixels import load_pixels, read_image, square
+from core.data.pixels import load_pixels, read_film, square
+from core.data.types import UnreadableImageError
 
 
 def saved(pixels: np.ndarray, path: Path) -> Path:
@@ -24,9 +24,16 @@ def test_8_bit_png_as_it_is(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load_pixels(saved(pixels, tmp_path / "a.png"), 16, "pad"), pixels)
 
 
+def test_a_picture_that_a_table_calls_inverted_is_turned_and_its_padding_is_not(tmp_path: Path) -> None:
+    path = saved(np.full((16, 8), 200, dtype=np.uint8), tmp_path / "a.png")
+    shown = load_pixels(path, 16, "pad", inverted=True)
+    assert set(shown[:, 4:12].ravel()) == {55}
+    assert set(shown[:, :4].ravel()) == {0}
+
+
 def test_16_bit_png_is_stretched_and_not_clipped(tmp_path: Path) -> None:
     pixels = (np.arange(1001, dtype=np.uint16) * 30)[None]
-    shown = read_image(saved(pixels, tmp_path / "a.png"))
+    shown = read_film(saved(pixels, tmp_path / "a.png")).pixels
     np.testing.assert_allclose(shown, np.clip((pixels / 30 - 5) / 990, 0, 1), atol=1e-6)
 
 
@@ -34,7 +41,7 @@ def test_16_bit_png_is_stretched_and_not_clipped(tmp_path: Path) -> None:
 def test_every_mode_of_a_white_and_a_black_pixel(mode: str, tmp_path: Path) -> None:
     image = Image.fromarray(np.array([[255, 0]], dtype=np.uint8)).convert(mode)
     image.save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), [[1, 0]])
+    np.testing.assert_array_equal(read_film(tmp_path / "a.png").pixels, [[1, 0]])
 
 
 def test_jpeg_is_near_its_source(tmp_path: Path) -> None:

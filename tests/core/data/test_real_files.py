@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from core.config import LoaderConfig
-from core.data.build import prepare
+from core.data.build import data_key, prepare
+from core.data.integrity import integrity
 from core.data.loader import make_loader
 from core.data.pairings.base import PAIRINGS
 from core.data.readers.folder import FolderConfig
@@ -17,7 +18,8 @@ from tests.core.data.files import write_csv
 
 
 def test_263_films_through_folder(shared_data: Path, tmp_path: Path) -> None:
-    store = prepare(FolderConfig(csv=str(shared_data / "films" / "films.csv"), size=64), tmp_path, workers=1)
+    config = FolderConfig(csv=str(shared_data / "films" / "films.csv"), size=64)
+    store = prepare(config, tmp_path, workers=1)
     assert sum(table.n_images for table in store.splits.values()) == 263
     assert sum(table.n_studies for table in store.splits.values()) == 233
     both = 0
@@ -30,6 +32,8 @@ def test_263_films_through_folder(shared_data: Path, tmp_path: Path) -> None:
         # Films, not noise and not blank: every picture has contrast.
         assert (batch.images.float().std(dim=(1, 2, 3)) > 10).all()
     assert both == 19
+    found = {finding.what: finding.cases for finding in integrity(tmp_path / "data" / data_key(config))}
+    assert not any(found.values()), found
 
 
 def test_the_real_dicom_files_give_one_picture(shared_data: Path, tmp_path: Path) -> None:

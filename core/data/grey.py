@@ -1,0 +1,177 @@
+"""From values to grey: modality LUT, VOI LUT or window, and the tones that `data.tone` chooses from.
+
+A tone maps values [H, W] to [0, 1] before MONOCHROME1 is inverted. Pixels that a header declares as padding are
+left out of every minimum, maximum and percentile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import EllipsisType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.data.types import Bools, Floats
+
+PERCENTILES = (0.5, 99.5)
+MIMIC_CXR_JPG = "mimic_cxr_jpg"
+
+Values = NDArray[np.float64]
+# Which pixels are no padding; `...`, nothing is padding, costs no copy of the picture.
+Inside = Bools | EllipsisType
+
+
+def modality(values: Values, header: Any) -> Values:
+    """Values [H, W] after the modality LUT or rescale, where there is one (PS3.3 C.11.1)."""
+    if header.get("ModalityLUTSequence"):
+        return look_up(values, header.ModalityLUTSequence[0], header)[0]
+    slope, intercept = (number(header.get(name)) for name in ("RescaleSlope", "RescaleIntercept"))
+    # A slope of 0 would make every film black; it stands in headers that were never filled in.
+    if np.isfinite(slope) and np.isfinite(intercept) and slope != 0:
+        return values * slope + intercept
+    return values
+
+
+def voi(values: Values, header: Any, inside: Inside) -> Values:
+    """The first VOI LUT, else the first window that shows anything, else percentiles (PS3.3 C.11.2)."""
+    if header.get("VOILUTSequence"):
+        mapped, table = look_up(values, header.VOILUTSequence[0], header)
+        return scale(mapped, 0.0, float(2 ** bits_of(table) - 1))
+    function = str(header.get("VOILUTFunction") or "LINEAR").upper()
+    for centre, width in windows(header):
+        shown = window(values, centre, width, function)
+        # A window that leaves nothing to see was written by mistake.
+        if np.ptp(shown[inside]) > 0:
+            return shown
+    return stretch(values, inside)
+
+
+def windows(header: Any) -> list[tuple[float, float]]:
+    """(centre, width) of the header's windows in their order; those that are no numbers or have no width are left out.
+
+    Two lists of different lengths are read as far as the shorter goes.
+    """
+    pairs = zip(numbers(header.get("WindowCenter")), numbers(header.get("WindowWidth")), strict=False)
+    return [(centre, width) for centre, width in pairs if np.isfinite(centre) and np.isfinite(width) and width > 0]
+
+
+def window(values: Values, centre: float, width: float, function: str) -> Values:
+    """The window's output in [0, 1]: LINEAR, LINEAR_EXACT or SIGMOID (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
+    if function == "SIGMOID":
+        exponent: Values = 1.0 / (1.0 + np.exp(np.clip(-4.0 * (values - centre) / width, -700, 700)))
+        return exponent
+    if function == "LINEAR_EXACT":
+        return np.clip((values - centre) / width + 0.5, 0.0, 1.0)
+    return np.clip((values - (centre - 0.5)) / max(width - 1.0, 1e-6) + 0.5, 0.0, 1.0)
+
+
+def stretch(values: Values, inside: Inside) -> Values:
+    """Values in [0, 1] between the 0.5th and the 99.5th percentile, or all of them where those are equal."""
+    low, high = np.percentile(values[inside], PERCENTILES)
+    return scale(values, low, high) if high > low else min_max(values, inside)
+
+
+def min_max(values: Values, inside: Inside) -> Values:
+    """Values in [0, 1] between the least and the greatest."""
+    return scale(values, float(values[inside].min()), float(values[inside].max()))
+
+
+def scale(values: Values, low: float, high: float) -> Values:
+    """`values` mapped from [low, high] to [0, 1] and clipped; all 0 where low = high."""
+    return np.clip((values - low) / (high - low), 0.0, 1.0) if high > low else np.zeros_like(values)
+
+
+# Tones of DICOM films; each takes values after the modality LUT, the header, and which pixels are no padding.
+TONES: dict[str, Callable[[Values, Any, Inside], Values]] = {
+    "voi": voi,
+    "percentiles": lambda values, _, inside: stretch(values, inside),
+    "minmax": lambda values, _, inside: min_max(values, inside),
+}
+
+
+def mimic_cxr_jpg(stored: Values, inverted: bool) -> Values:
+    """Grey in [0, 1] as the files of MIMIC-CXR-JPG, but for their JPEG compression (quality 95).
+
+    Stored values, before any LUT, are stretched from their least to their greatest over 0 to 255 and truncated,
+    inverted where the header says MONOCHROME1, and their histogram is equalised (Johnson et al. 2019,
+    arXiv 1901.07042, section "Methods", with OpenCV's equalizeHist).
+    """
+    pixels = (scale(stored, float(stored.min()), float(stored.max())) * 255.0).astype(np.uint8)
+    return equalise(255 - pixels if inverted else pixels).astype(np.float64) / 255.0
+
+
+def equalise(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """uint8 [H, W] whose cumulative histogram is as near a ramp as a look-up table makes it.
+
+    The least value present becomes 0 and the greatest 255; rounding is that of OpenCV's equalizeHist (float32
+    products, halves to even). A picture of one value stays as it is.
+    """
+    counts = np.bincount(pixels.ravel(), minlength=256)
+    first = int(np.flatnonzero(counts)[0])
+    rest = int(pixels.size - counts[first])
+    if rest == 0:
+        return pixels
+    above = np.cumsum(counts) - counts[: first + 1].sum()
+    table = np.rint(above.astype(np.float32) * np.float32(np.float32(255) / np.float32(rest)))
+    return np.clip(table, 0, 255).astype(np.uint8)[pixels]
+
+
+def look_up(values: Values, item: Any, header: Any) -> tuple[Values, Values]:
+    """Values through a LUT item, and the table itself [n] (PS3.3 C.11.1.1).
+
+    pydicom's own functions hold the index in the type of the output, so that a table of 1,024 entries of 8
+    bits wraps around; here the index is a wide integer.
+    """
+    count, first, _ = (int(entry) for entry in item.LUTDescriptor)
+    count = count or 2**16
+    # The sign of the first value follows the pixels', but the field is often written as unsigned.
+    if int(header.get("PixelRepresentation", 0)) and first >= 2**15:
+        first -= 2**16
+    table = _table(item.LUTData, count, header)
+    index = np.clip(np.rint(values).astype(np.int64) - first, 0, len(table) - 1)
+    return table[index], table
+
+
+def _table(data: Any, count: int, header: Any) -> Values:
+    if not isinstance(data, bytes):
+        return np.asarray(data, dtype=np.float64)[:count]
+    if len(data) < 2 * count:
+        return np.frombuffer(data, dtype=np.uint8)[:count].astype(np.float64)
+    order = "<" if header.file_meta.TransferSyntaxUID.is_little_endian else ">"
+    return np.frombuffer(data, dtype=f"{order}u2")[:count].astype(np.float64)
+
+
+def bits_of(table: Values) -> int:
+    """Bits that a VOI LUT's output has, at least 8. The descriptor says so too, but often says 16 of any table."""
+    return max(8, int(table.max()).bit_length())
+
+
+def numbers(value: Any) -> list[float]:
+    """The numbers of a tag that may be absent, blank, one, several, or no number (then NaN)."""
+    if value is None:
+        return []
+    several = hasattr(value, "__len__") and not isinstance(value, str | bytes)
+    return [_number(entry) for entry in (value if several else [value])]
+
+
+def number(value: Any) -> float:
+    """The first number of a tag, NaN where it has none."""
+    return next(iter(numbers(value)), float("nan"))
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return float("nan")
+
+
+def picture_tone(pixels: Values, deep: bool, tone: str) -> Floats:
+    """Grey in [0, 1] of a PNG's or JPEG's values [H, W]: with `voi`, 8 bits as they are and 16 bits by percentiles."""
+    if tone == MIMIC_CXR_JPG:
+        return mimic_cxr_jpg(pixels, inverted=False).astype(np.float32)
+    if tone == "voi" and not deep:
+        return (pixels / 255.0).astype(np.float32)
+    return TONES[tone](pixels, {}, ...).astype(np.float32)
