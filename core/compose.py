@@ -138,7 +138,7 @@ def options() -> dict[str, list[str]]:
 
 
 def override_text(key: str, value: Any) -> str:
-    """`key=value` in Hydra's grammar, for a bool, number, text, None or a list of these."""
+    """`key=value` in Hydra's grammar, for a bool, number, text, None, or a list or dict of these."""
     return f"{key}={_value_text(value)}"
 
 
@@ -149,6 +149,8 @@ def _value_text(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list | tuple):
         return "[" + ",".join(_value_text(v) for v in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{_value_text(v)}" for key, v in value.items()) + "}"
     if isinstance(value, str) and not value.replace("_", "").replace(".", "").isalnum():
         return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
     return str(value)

@@ -35,9 +35,10 @@ def loader(table: StudyTable, name: str = "same_study", workers: int = 0, **sett
 
 
 def equal(one: ViewBatch, two: ViewBatch) -> bool:
-    return all(
-        torch.equal(torch.nan_to_num(torch.as_tensor(a), 9), torch.nan_to_num(torch.as_tensor(b), 9))
-        for a, b in zip(vars(one).values(), vars(two).values(), strict=True)
+    there = {name for name, value in vars(one).items() if value is not None}
+    return there == {name for name, value in vars(two).items() if value is not None} and all(
+        torch.equal(*(torch.nan_to_num(torch.as_tensor(getattr(batch, name)), 9) for batch in (one, two)))
+        for name in there
     )
 
 
