@@ -32,7 +32,7 @@ class SegmentationConfig:
     labels: list[str] = setting([], "labels to segment; empty = all that have masks")
     fewest: int = setting(5, "a label with masks on fewer training images is left out")
     max_images: int = setting(2000, "at most so many training images, evenly spaced")
-    epochs: int = setting(40, "passes over the training images")
+    epochs: int = setting(20, "passes over the training images")
     batch_size: int = setting(32, "images in one step")
     lr: float = setting(3e-3, "AdamW's learning rate, falling to 0 along a cosine")
     weight_decay: float = setting(0.01, "AdamW's weight decay")
