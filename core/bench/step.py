@@ -42,6 +42,7 @@ def synthetic_batch(studies: int, size: int, labels: int, device: torch.device) 
         slots=n,
         images_per_study=(2,) * studies,
         pairs_per_study=(1,) * studies,
+        report=torch.zeros((studies, 0), dtype=torch.int64, device=device),
     )
 
 

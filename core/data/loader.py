@@ -98,7 +98,7 @@ def pack(
         slots=images.size,
         images_per_study=tuple(present.sum(axis=1).tolist()),
         pairs_per_study=tuple(valid.sum(axis=1).tolist()),
-        report=None if table.reports is None else torch.from_numpy(table.reports[anchor]),
+        report=torch.from_numpy(np.empty((share, 0), np.int64) if table.reports is None else table.reports[anchor]),
     )
 
 

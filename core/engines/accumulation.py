@@ -66,7 +66,7 @@ def _part(batch: ViewBatch, number: int, count: int) -> ViewBatch:
         slot=batch.slot[images],
         images_per_study=batch.images_per_study[number::count],
         pairs_per_study=batch.pairs_per_study[number::count],
-        report=None if batch.report is None else batch.report[studies],
+        report=batch.report[studies],
     )
 
 

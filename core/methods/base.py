@@ -29,7 +29,7 @@ class ViewBatch:
     so that it does not depend on the number of processes.
     images_per_study, pairs_per_study: images and pairs of every study of the global batch, rank by rank, on the
     host: what others hold is known without a message. Each rank holds B of these studies.
-    report: [B, R] int64, words of each study's report (core/data/reports.py); None where there are no reports.
+    report: [B, R] int64, words of each study's report (core/data/reports.py); R = 0 where there are no reports.
     """
 
     images: Tensor
@@ -43,7 +43,7 @@ class ViewBatch:
     slots: int
     images_per_study: tuple[int, ...]
     pairs_per_study: tuple[int, ...]
-    report: Tensor | None = None
+    report: Tensor
 
     @property
     def images_per_rank(self) -> tuple[int, ...]:

@@ -64,7 +64,6 @@ class MVMAEV2T(MVMAE):
 
     def generated(self, painted: Tensor, tokens: Tensor, batch: ViewBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted mean of "reconstruction" and "caption", and the two."""
-        assert batch.report is not None
         report = batch.report[batch.study, : self.words]
         said = caption(self.captioner(tokens, report), report)
         share = self.config.caption_share

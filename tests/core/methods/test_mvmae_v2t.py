@@ -94,7 +94,6 @@ def test_the_loss_is_a_mean_of_reconstruction_and_caption_of_each_images_own_rep
     )
     keep, _ = random_masks(batch.slot, batch.slots, 16, 4, torch.Generator().manual_seed(3))
     tokens = method.encoder(normalise(batch.images), batch.view, keep)
-    assert batch.report is not None
     terms = [
         caption(method.captioner(tokens[i : i + 1], batch.report[s : s + 1]), batch.report[s : s + 1]).item()
         for i, s in enumerate(batch.study.tolist())
@@ -106,7 +105,6 @@ def test_the_loss_is_a_mean_of_reconstruction_and_caption_of_each_images_own_rep
 
 def test_a_batch_without_reports_or_pairs_trains_on_and_leaves_no_parameter_out() -> None:
     method, batch = build(), make_batch([1, 1, 1])
-    assert batch.report is not None
     found = method(replace(batch, report=torch.zeros_like(batch.report)), 0, torch.Generator().manual_seed(0))
     found["loss"].backward()
     assert found["caption"].item() == 0
@@ -115,7 +113,6 @@ def test_a_batch_without_reports_or_pairs_trains_on_and_leaves_no_parameter_out(
 
 def test_only_the_first_words_are_predicted_where_that_is_asked_for() -> None:
     method, batch = build(caption_words=1), make_batch([2, 2])
-    assert batch.report is not None
     first = replace(batch, report=batch.report[:, :1])
     one, other = (method(b, 0, torch.Generator().manual_seed(0))["loss"].item() for b in (batch, first))
     assert one == other
@@ -123,9 +120,8 @@ def test_only_the_first_words_are_predicted_where_that_is_asked_for() -> None:
 
 def test_parts_of_a_batch_take_their_reports_along() -> None:
     batch = make_batch([2, 1, 2, 1])
-    assert batch.report is not None
     found = [part.report for part, _ in parts(batch, 2, torch.Generator())]
-    assert torch.equal(torch.stack(found), torch.stack([batch.report[0::2], batch.report[1::2]]))  # type: ignore[arg-type]
+    assert torch.equal(torch.stack(found), torch.stack([batch.report[0::2], batch.report[1::2]]))
 
 
 @pytest.mark.parametrize(
