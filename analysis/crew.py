@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any
 
+from core.threads import one_thread
 from core.workers import cores, die_with_parent
 
 _tool: Any = None
@@ -15,6 +16,7 @@ _tool: Any = None
 def _make(tool: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     global _tool
     die_with_parent()
+    one_thread()
     _tool = tool(*arguments)
 
 

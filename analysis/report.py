@@ -27,6 +27,7 @@ from core.errors import UserError
 from core.io import atomic_path, write_text
 from core.measures.base import QUALITY
 from core.progress import Progress
+from core.threads import one_thread
 from sweeps.declared import DeclaredPlan, choose, declared_names, read_plan
 
 BASELINES, PAIRING = "baselines", "pairing"
@@ -107,7 +108,13 @@ def write_reports(
     read, when results of two data sets or two label policies would meet in one table, or, where it is strict, when
     a result is missing. An ablation that is refused keeps its last report.
     """
-    chosen = {name: read_plan(root, name) for name in choose(root, names)}
+    with one_thread():
+        return _write_reports(root, {name: read_plan(root, name) for name in choose(root, names)}, config)
+
+
+def _write_reports(
+    root: Path, chosen: dict[str, DeclaredPlan], config: ReportConfig | BootstrapConfig | None
+) -> ReportSummary:
     settings = config if isinstance(config, ReportConfig) else ReportConfig(config or BootstrapConfig())
     first = main_name(root, chosen)
     desk = Desk(root, replace(settings, strict=False))

@@ -91,7 +91,12 @@ def test_a_report_has_every_file_and_a_second_one_in_another_process_the_same_by
     # The second one is written by two processes, however few the trials.
     code = "import analysis.report as r; from pathlib import Path; r.TRIALS_A_WORKER = 1; "
     code += f"r.write_reports(Path({str(root)!r}), None, r.BootstrapConfig(resamples=100))"
-    environment = os.environ | {"PYTHONHASHSEED": "7", "SOURCE_DATE_EPOCH": "1", "TZ": "Asia/Tokyo"}
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "2",
+        "PYTHONHASHSEED": "7",
+        "SOURCE_DATE_EPOCH": "1",
+        "TZ": "Asia/Tokyo",
+    }
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, capture_output=True)
     second = contents(root / "reports")
     assert [name for name in first if first[name] != second.get(name)] == []

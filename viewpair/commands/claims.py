@@ -36,8 +36,10 @@ def run(config: DictConfig, arguments: argparse.Namespace) -> int:
     from analysis.sections import claims_console
     from analysis.summary import Bootstrap, summarise
     from core.errors import check_range
+    from core.threads import one_thread
     from sweeps.declared import choose, listed, read_plan
 
+    one_thread()
     check_range("--margin", arguments.margin, 0, 1, open_low=True, open_high=True)
     root = Path(config.paths.root)
     reader = ResultReader(root)

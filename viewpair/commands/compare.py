@@ -34,8 +34,10 @@ def run(config: DictConfig, arguments: argparse.Namespace) -> int:
     from analysis.compare import compare_two
     from analysis.resample import BootstrapConfig
     from core.errors import UserError
+    from core.threads import one_thread
     from sweeps.declared import choose, listed
 
+    one_thread()
     words = arguments.overrides[:2]
     if len(words) < 2:
         raise UserError(f"viewpair compare takes two names, not {len(words)}", f"such as: viewpair {EXAMPLES[0]}")

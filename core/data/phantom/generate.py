@@ -23,6 +23,7 @@ from core.data.phantom.tables import split_patients, write_tables
 from core.errors import DataError
 from core.io import canonical_hash, read_json, write_json
 from core.progress import Progress
+from core.threads import one_thread
 from core.workers import cores, die_with_parent
 
 VERSION = 4  # of the phantom's code: raised whenever the same settings would give other bytes
@@ -98,15 +99,9 @@ def _start_worker() -> None:
 
 
 def single_process() -> AbstractContextManager[None]:
-    """Set this process up to render by itself; what is returned puts its number of threads back on leaving.
-
-    Linear algebra keeps to one thread: as fast here, and the same sums whatever the machine does.
-    """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
+    """Set this process up to render by itself; what is returned puts its number of threads back on leaving."""
     _keep_freed_memory()
-    limits: AbstractContextManager[None] = threadpool_limits(1)
-    return limits
+    return one_thread()
 
 
 def _keep_freed_memory() -> None:
