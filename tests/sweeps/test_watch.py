@@ -141,7 +141,9 @@ def test_on_a_terminal_a_local_sweep_shows_the_live_table(plan: Plan, ablations:
     mine, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 300, 0, 0))
     process = subprocess.Popen(
-        [sys.executable, "-c", SWEEP, str(tmp_path / "out"), str(ablations)], stderr=theirs, env=env | {"TERM": "xterm", "COLUMNS": "300"}
+        [sys.executable, "-c", SWEEP, str(tmp_path / "out"), str(ablations)],
+        stderr=theirs,
+        env=env | {"TERM": "xterm", "COLUMNS": "300"},
     )
     os.close(theirs)
     text = read_to_end(mine)
