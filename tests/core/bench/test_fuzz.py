@@ -53,7 +53,7 @@ def die_at_odd_sizes(path: Path) -> None:
     if what == 2:
         raise KeyError
     if what == 3:
-        np.ones(240 << 17)
+        np.ones(320 << 17)
     if what == 4:
         time.sleep(3600)
 
@@ -61,7 +61,7 @@ def die_at_odd_sizes(path: Path) -> None:
 def test_the_watcher_tells_every_way_to_fail_and_goes_on() -> None:
     numbers = range(8, 14)
     expected = {0: CRASHED, 1: HUNG, 2: RAISED, 3: HUNGRY, 4: HUNG, 5: "decoded"}
-    found = list(watched(numbers, 0, die_at_odd_sizes, Limits(seconds=5, patience=20, resident=240 << 20)))
+    found = list(watched(numbers, 0, die_at_odd_sizes, Limits(seconds=1, patience=5, resident=320 << 20)))
     assert [outcome.number for outcome in found] == list(numbers)
     wanted = [expected[len(mutant(0, number)[1]) % 6] for number in numbers]
     assert set(expected.values()) == set(wanted)
