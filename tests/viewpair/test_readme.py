@@ -65,7 +65,7 @@ def smaller(words: list[str]) -> list[str]:
     """The same command on less data: settings appended behind what the README says."""
     verb, data = words[0], [] if "data=folder" in words else PHANTOM
     if verb == "bench":
-        return [*words, "--repeat", "1", *SMALL, *data]
+        return [*words, "--repeat", "1", "--files", "60", *SMALL, *data]
     if verb in ("sweep", "reproduce"):
         return [*words, *SMALL, *SWEEP, *data]
     if verb in ("status", "report", "resume", "cancel"):

@@ -42,27 +42,44 @@ def test_300_damaged_files_end_decoded_or_in_quarantine() -> None:
     assert total["quarantined"] > 100
 
 
-def die_at_odd_sizes(path: Path) -> None:
+RESIDENT = 320 << 20
+
+
+def misbehave(path: Path) -> None:
     """Something a decoder written in C might do; which depends on the file alone."""
-    what = len(path.read_bytes()) % 6
+    what = len(path.read_bytes()) % 4
     if what == 0:
         os.kill(os.getpid(), signal.SIGSEGV)
     if what == 1:
-        while True:
-            pass
-    if what == 2:
         raise KeyError
-    if what == 3:
-        np.ones(320 << 17)
-    if what == 4:
-        time.sleep(3600)
+    if what == 2:
+        np.ones(RESIDENT // 8)
+
+
+def hang(path: Path) -> None:
+    """Never come back, busy or asleep."""
+    while len(path.read_bytes()) % 2:
+        pass
+    time.sleep(3600)
+
+
+def test_a_large_parent_is_not_held_against_the_files() -> None:
+    ballast = np.ones(RESIDENT // 8)
+    (outcome,) = watched(range(1), 0, Path.read_bytes, Limits(resident=RESIDENT))
+    assert outcome.what == "decoded"
+    assert ballast.nbytes == RESIDENT
 
 
 def test_the_watcher_tells_every_way_to_fail_and_goes_on() -> None:
-    numbers = range(8, 14)
-    expected = {0: CRASHED, 1: HUNG, 2: RAISED, 3: HUNGRY, 4: HUNG, 5: "decoded"}
-    found = list(watched(numbers, 0, die_at_odd_sizes, Limits(seconds=1, patience=5, resident=320 << 20)))
-    assert [outcome.number for outcome in found] == list(numbers)
-    wanted = [expected[len(mutant(0, number)[1]) % 6] for number in numbers]
-    assert set(expected.values()) == set(wanted)
+    expected = (CRASHED, RAISED, HUNGRY, "decoded")
+    wanted = [expected[len(mutant(0, number)[1]) % 4] for number in range(7, 12)]
+    assert set(expected) == set(wanted)
+    found = list(watched(range(7, 12), 0, misbehave, Limits(resident=RESIDENT)))
+    assert [outcome.number for outcome in found] == list(range(7, 12))
     assert [outcome.what for outcome in found] == wanted
+
+
+def test_the_watcher_waits_for_no_file_for_ever() -> None:
+    assert {len(mutant(0, number)[1]) % 2 for number in (2, 3)} == {0, 1}
+    found = list(watched(range(2, 4), 0, hang, Limits(seconds=0.5, patience=3)))
+    assert [(outcome.number, outcome.what) for outcome in found] == [(2, HUNG), (3, HUNG)]
