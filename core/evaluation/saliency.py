@@ -18,15 +18,18 @@ MapFunction = Callable[[Any, Tensor, Tensor, Tensor, str], Tensor]
 
 
 @contextmanager
-def _entering_last_block(encoder: Any) -> Iterator[dict[str, Tensor]]:
-    """While inside, a forward pass leaves the last block's input [N, 1 + T, D] under "tokens", ready for gradients."""
+def _attended(encoder: Any) -> Iterator[dict[str, Tensor]]:
+    """While inside, a forward pass leaves what the last block attends to, its norm's output [N, 1 + T, D], as "tokens".
+
+    It is ready for gradients.
+    """
     seen: dict[str, Tensor] = {}
 
-    def keep(_module: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        seen["tokens"] = inputs[0].detach().requires_grad_()
-        return (seen["tokens"], *inputs[1:])
+    def keep(_module: Any, _inputs: Any, output: Tensor) -> Tensor:
+        seen["tokens"] = output.detach().requires_grad_()
+        return seen["tokens"]
 
-    handle = encoder.blocks[-1].register_forward_pre_hook(keep)
+    handle = encoder.blocks[-1].norm1.register_forward_hook(keep)
     try:
         yield seen
     finally:
@@ -34,16 +37,21 @@ def _entering_last_block(encoder: Any) -> Iterator[dict[str, Tensor]]:
 
 
 def gradient_map(method: Any, images: Tensor, view: Tensor, slopes: Tensor, pool: str) -> Tensor:
-    """What each patch, as it enters the last block, adds to a linear function of the feature, where that is positive.
+    """What each patch adds to a linear function of the feature, where that is positive; pool: cls | mean.
 
-    HiResCAM (Draelos & Carin 2020, eq. 4): gradient times activation, summed over the width. pool: cls | mean.
+    Gradient times activation, summed over the width (HiResCAM, Draelos & Carin 2020, eq. 4). The activations are the
+    last before patches are put together: for "cls" what the last block attends to, for "mean" the tokens themselves,
+    where it is the class activation map (Zhou et al. 2016, eq. 2). Before a LayerNorm it would be zero everywhere: the
+    norm does not heed a token's length, so that its gradient is at right angles to the token.
     """
-    with _entering_last_block(method.encoder) as seen, torch.enable_grad():
+    with _attended(method.encoder) as seen, torch.enable_grad():
         tokens = method.encoder(normalise(images), view).float()
-        feature = tokens[:, 0] if pool == "cls" else tokens[:, 1:].mean(1)
-        (gradient,) = torch.autograd.grad((feature * slopes).sum(), seen["tokens"])
-    share = (gradient * seen["tokens"].detach()).float().sum(-1, keepdim=True)[:, 1:]
-    return as_maps(share.clamp(min=0))[:, 0]
+        if pool == "mean":
+            share = (tokens[:, 1:] * slopes[:, None]).sum(-1, keepdim=True) / (tokens.shape[1] - 1)
+        else:
+            (gradient,) = torch.autograd.grad((tokens[:, 0] * slopes).sum(), seen["tokens"])
+            share = (gradient * seen["tokens"]).float().sum(-1, keepdim=True)[:, 1:]
+    return as_maps(share.detach().clamp(min=0))[:, 0]
 
 
 @torch.no_grad()
@@ -52,11 +60,10 @@ def attention_map(method: Any, images: Tensor, view: Tensor, _slopes: Tensor, _p
 
     It knows of no label, so that the slopes do not count.
     """
-    block = method.encoder.blocks[-1]
-    with _entering_last_block(method.encoder) as seen:
+    attention = method.encoder.blocks[-1].attn
+    with _attended(method.encoder) as seen:
         method.encoder(normalise(images), view)
-    attention = block.attn
-    tokens = block.norm1(seen["tokens"].detach())
+    tokens = seen["tokens"].detach()
     count, length, _ = tokens.shape
     split = attention.qkv(tokens).reshape(count, length, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
     query, key = attention.q_norm(split[0])[:, :, :1], attention.k_norm(split[1])
