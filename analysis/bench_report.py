@@ -153,14 +153,16 @@ def _write_trial(
     for label in range(size.labels):
         columns |= {f"p:L{label}": probability[:, label], f"y:L{label}": truth[:, label]}
     pq.write_table(pa.table(columns), where / PREDICTIONS, compression="zstd")
-    ap = [
-        asdict(Metric("probe", "ap", float(rng.random()), size.studies, f"L{label}", 1.0))
-        for label in range(size.labels)
+    names = ["", *(f"L{label}" for label in range(size.labels))]
+    metrics = [
+        asdict(Metric("probe", metric, float(rng.random()), size.studies, label, 1.0))
+        for metric in ("auroc", "ap", "brier", "f1", "accuracy")
+        for label in names
     ]
     path = where / PREDICTIONS
     files = {PREDICTIONS: {"bytes": path.stat().st_size, "sha256": sha256_file(path)}}
     cost = {"seconds": 1000.0, "images_per_second": float(rng.uniform(900, 1100)), "device_hours": 0.3}
-    own = {"trial": trial, "seed": place % SEEDS, "files": files, "cost": cost, "metrics": ap + template["metrics"]}
+    own = {"trial": trial, "seed": place % SEEDS, "files": files, "cost": cost, "metrics": metrics}
     (where / RESULT).write_text(json.dumps(template | own, indent=1, sort_keys=True))
     (folder / STATUS).write_text(json.dumps(asdict(Status("done", "evaluate"))))
 
@@ -174,7 +176,7 @@ def _plan(name: str, ids: list[str]) -> dict[str, Any]:
         "title": name,
         "question": "",
         "axes": {"method.mask_ratio": [place / len(rows) for place in range(len(rows))]},
-        "draw": ["strip", "curve"],
+        "draw": ["curve"],
         "seeds": list(range(SEEDS)),
         "evaluation_key": KEY,
         "cells": [

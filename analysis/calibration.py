@@ -45,8 +45,12 @@ def reliability(truth: Doubles, probability: Scores, bins: int = BINS) -> Reliab
     truth, probability = truth[known], probability[known].astype(np.float64)
     place = np.minimum((probability * bins).astype(np.int64), bins - 1)
     count = np.bincount(place, minlength=bins)
-    sums = [np.bincount(place, weights=values, minlength=bins) for values in (probability, truth)]
-    mean = [np.divide(s, count, out=np.full(bins, np.nan), where=count > 0) for s in sums]
+    return _reliability(count, *(np.bincount(place, weights=values, minlength=bins) for values in (probability, truth)))
+
+
+def _reliability(count: Ints, predicted: Doubles, positive: Doubles) -> Reliability:
+    # From sums over bins to means.
+    mean = [np.divide(s, count, out=np.full(len(count), np.nan), where=count > 0) for s in (predicted, positive)]
     return Reliability(count, mean[0], mean[1])
 
 
@@ -55,9 +59,21 @@ def macro_error(truth: Doubles, scores: Scores, bins: int = BINS) -> float:
 
     Labels without both classes are left out, as they are of a macro AUROC.
     """
-    two = [
-        label for label in range(truth.shape[1]) if 0 < np.nansum(truth[:, label]) < np.isfinite(truth[:, label]).sum()
-    ]
-    errors = [reliability(truth[:, label], draw[:, label], bins).error for draw in scores for label in two]
-    known = [error for error in errors if np.isfinite(error)]
-    return float(np.mean(known)) if known else float("nan")
+    known = np.isfinite(truth)
+    positive = np.nansum(truth, axis=0)
+    two = np.flatnonzero((positive > 0) & (positive < known.sum(axis=0)))
+    errors = [error for draw in scores for error in _errors(truth[:, two], draw[:, two], bins)]
+    finite = [error for error in errors if np.isfinite(error)]
+    return float(np.mean(finite)) if finite else float("nan")
+
+
+def _errors(truth: Doubles, probability: Scores, bins: int) -> list[float]:
+    """The expected calibration error of every label, all binned at once. truth, probability: [S, L]."""
+    known = np.isfinite(truth) & np.isfinite(probability)
+    probability = np.where(known, probability, 0.0).astype(np.float64)
+    labels = truth.shape[1]
+    place = np.minimum((probability * bins).astype(np.int64), bins - 1) + bins * np.arange(labels)
+    parts = [None, probability[known], truth[known]]
+    count, *sums = (np.bincount(place[known], weights=w, minlength=bins * labels).reshape(labels, bins) for w in parts)
+    binned = zip(count, sums[0], sums[1], strict=True)
+    return [_reliability(*of_label).error for of_label in binned]

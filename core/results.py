@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from core.io import atomic_path, read_json, sha256_file, write_bytes, write_json
 from core.seal import RESULT, SCHEMA, SEAL, seal
 
 PREDICTIONS, COST = "predictions.parquet", "cost.json"
+METRIC_FIELDS = tuple(Metric.__dataclass_fields__)
+_in_order = itemgetter(*METRIC_FIELDS)
 AGAIN = "delete this folder and evaluate the trial again"
 
 
@@ -54,7 +57,8 @@ class Result:
 
     def prediction_table(self) -> pa.Table:
         """The same as an Arrow table: a tenth of the time, where thousands of trials are read."""
-        return pq.read_table(self.file(PREDICTIONS), use_threads=False)
+        with pq.ParquetFile(self.file(PREDICTIONS)) as file:
+            return file.read(use_threads=False)
 
     def file(self, name: str) -> Path:
         """Path of a file kept beside the result, its bytes checked. Raises DataError when it is damaged or absent."""
@@ -128,7 +132,7 @@ def read_result(folder: Path) -> Result:
         raise DataError(f"{path} has schema {schema}, not {SCHEMA}", AGAIN)
     try:
         fields = {name: content[name] for name in Result.__dataclass_fields__ if name != "folder"}
-        fields["metrics"] = [Metric(**_undefined_as_nan(m)) for m in content["metrics"]]
+        fields["metrics"] = [_metric(m) for m in content["metrics"]]
     except (KeyError, TypeError) as error:
         raise DataError(f"{path} lacks a field or has one too many ({error})", AGAIN) from error
     result = Result(folder=folder, **fields)
@@ -136,11 +140,12 @@ def read_result(folder: Path) -> Result:
     return result
 
 
-def _undefined_as_nan(metric: dict[str, Any]) -> dict[str, Any]:
+def _metric(saved: dict[str, Any]) -> Metric:
+    if len(saved) != len(METRIC_FIELDS):
+        raise TypeError(f"a metric with fields {', '.join(saved)}")
+    values = _in_order(saved)
     # JSON has no NaN: an undefined number is null on disk.
-    if None not in metric.values():
-        return metric
-    return {k: float("nan") if v is None else v for k, v in metric.items()}
+    return Metric(*(float("nan") if v is None else v for v in values) if None in values else values)
 
 
 def _check_files(result: Result) -> None:
