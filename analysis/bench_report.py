@@ -120,7 +120,8 @@ def _write_again(root: Path, made: str, trial: str) -> None:
     where = folder / "evaluations" / KEY
     where.mkdir(parents=True)
     (where / PREDICTIONS).hardlink_to(source / "evaluations" / KEY / PREDICTIONS)
-    (where / RESULT).write_text((source / "evaluations" / KEY / RESULT).read_text().replace(made, trial))
+    told = (source / "evaluations" / KEY / RESULT).read_text()
+    (where / RESULT).write_text(told.replace(f'"trial": "{made}"', f'"trial": "{trial}"'))
     (folder / STATUS).write_text((source / STATUS).read_text())
 
 
