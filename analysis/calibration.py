@@ -45,7 +45,13 @@ def reliability(truth: Doubles, probability: Scores, bins: int = BINS) -> Reliab
     truth, probability = truth[known], probability[known].astype(np.float64)
     place = np.minimum((probability * bins).astype(np.int64), bins - 1)
     count = np.bincount(place, minlength=bins)
-    return _reliability(count, *(np.bincount(place, weights=values, minlength=bins) for values in (probability, truth)))
+    return _reliability(count, _sums(place, probability, bins), _sums(place, truth, bins))
+
+
+def _sums(place: Ints, weights: Doubles, length: int) -> Doubles:
+    # The sum of the weights at each place.
+    sums: Doubles = np.bincount(place, weights=weights, minlength=length)
+    return sums
 
 
 def _reliability(count: Ints, predicted: Doubles, positive: Doubles) -> Reliability:
@@ -73,7 +79,7 @@ def _errors(truth: Doubles, probability: Scores, bins: int) -> list[float]:
     probability = np.where(known, probability, 0.0).astype(np.float64)
     labels = truth.shape[1]
     place = np.minimum((probability * bins).astype(np.int64), bins - 1) + bins * np.arange(labels)
-    parts = [None, probability[known], truth[known]]
-    count, *sums = (np.bincount(place[known], weights=w, minlength=bins * labels).reshape(labels, bins) for w in parts)
-    binned = zip(count, sums[0], sums[1], strict=True)
-    return [_reliability(*of_label).error for of_label in binned]
+    place, length, shape = place[known], bins * labels, (labels, bins)
+    count = np.bincount(place, minlength=length).reshape(shape)
+    predicted, positive = (_sums(place, part[known], length).reshape(shape) for part in (probability, truth))
+    return [_reliability(*of_label).error for of_label in zip(count, predicted, positive, strict=True)]
