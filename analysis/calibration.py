@@ -48,9 +48,9 @@ def reliability(truth: Doubles, probability: Scores, bins: int = BINS) -> Reliab
     return _reliability(count, _sums(place, probability, bins), _sums(place, truth, bins))
 
 
-def _sums(place: Ints, weights: Doubles, length: int) -> Doubles:
+def _sums(place: Ints, weights: Scores, length: int) -> Doubles:
     # The sum of the weights at each place.
-    sums: Doubles = np.bincount(place, weights=weights, minlength=length)
+    sums: Doubles = np.bincount(place, weights=weights, minlength=length).astype(np.float64)
     return sums
 
 
