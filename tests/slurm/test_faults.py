@@ -13,7 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from core import checkpoint
 from core.io import read_json, write_json
+from core.telemetry import read_telemetry
 from sweeps.launchers.local import LocalConfig
 from sweeps.plan import make_plan
 from sweeps.run import run_plans
@@ -69,6 +71,7 @@ def test_killed_and_out_of_time(sweep: Sweep, same: Callable[[Sweep], bool]) -> 
     sweep.submit("launcher.signal_delay=20")
     sweep.until_training(0, step=60)
     (pid,) = sweep.pids(sweep.trials[0])
+    sweep.until(lambda: stopped_behind_a_checkpoint(pid, sweep.folder(sweep.trials[0])))
     os.kill(pid, signal.SIGKILL)
     second = sweep.until_training(1, step=20)
     (pid,) = sweep.pids(sweep.trials[1])
@@ -81,6 +84,16 @@ def test_killed_and_out_of_time(sweep: Sweep, same: Callable[[Sweep], bool]) -> 
     assert [sweep.attempts(trial) for trial in sweep.trials] == [2, 2]
     assert read_json(sweep.folder(sweep.trials[0]) / "cost.json")["wasted_seconds"] > 0
     assert read_json(sweep.folder(sweep.trials[1]) / "cost.json")["wasted_seconds"] == 0
+
+
+def stopped_behind_a_checkpoint(pid: int, folder: Path) -> bool:
+    """Stop a process where it has told of steps that are in no checkpoint; otherwise let it go on."""
+    os.kill(pid, signal.SIGSTOP)
+    told = [line["step"] for line in read_telemetry(folder / "telemetry.jsonl")]
+    if told and told[-1] >= checkpoint.saved_steps(folder / "checkpoints")[-1]:
+        return True
+    os.kill(pid, signal.SIGCONT)
+    return False
 
 
 @contextlib.contextmanager
