@@ -159,6 +159,8 @@ ENCODERS: dict[str, tuple[str, tuple[str, ...], int]] = {
 @pytest.mark.parametrize("case", ENCODERS)
 def test_files_that_dcmtk_wrote(case: str, tmp_path: Path) -> None:
     program, flags, bits = ENCODERS[case]
+    if case == "JPEG extended, 12 bits":
+        pytest.importorskip("libjpeg")  # Pillow says that it decodes the syntax, and has 8 bits only
     raw = save(film(chest(bits), bits, **window(bits, False), **MONOCHROME1), tmp_path / "raw.dcm")
     written = tmp_path / "written.dcm"
     run(program, *flags, raw, written)
