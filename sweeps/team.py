@@ -115,6 +115,9 @@ def watch(team: list[Any], receiver: Any, report: Watch) -> list[str]:
         over = not any(process.is_alive() for process in team)
         while receiver.poll(0 if over else POLL_SECONDS):
             hear(receiver.recv(), report, said)
+            # steps may come faster than this loop waits for them: a warning must not wait until they end
+            if not over:
+                break
         if over or time.monotonic() > deadline:
             return said
         if report.warned() and not warned:
