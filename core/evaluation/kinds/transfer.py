@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from core.compose import compose, to_trial
 from core.config import DataConfig, TrialConfig, setting
 from core.data.build import prepare
-from core.data.store import StudyStore
+from core.data.store import StudyStore, StudyTable
 from core.errors import ConfigError, DataError, did_you_mean, require
 from core.evaluation.base import EVALUATIONS, Evaluated, EvaluationContext, Metric, Skipped
 from core.evaluation.features import extract
@@ -45,7 +44,7 @@ def transfer(config: TransferConfig, context: EvaluationContext) -> Evaluated | 
     """Linear probe trained on this data set's labels and tested on another data set's test split.
 
     Neither encoder nor probe has seen the target; patients of this data set's training are left out of it where both
-    come from one reader. A label that only one of the two has is named in the log and, as undefined, in the metrics.
+    come from one reader. A label that the target lacks is named in the log and, as undefined, in the metrics.
     view is "target" for the other data set's studies, "study" for this one's over the same labels.
     transfer.parquet, transfer_home.parquet: predictions of the shared labels there and here, columns as in `Evaluated`.
     """
@@ -59,7 +58,8 @@ def transfer(config: TransferConfig, context: EvaluationContext) -> Evaluated | 
     evaluation = context.config.evaluation
     features = extract(replace(target, splits={TEST: away}), context.method, evaluation, context.device)
     probe, order = label_probe(context), [context.store.label_names.index(name) for name in names]
-    metrics, files = [], {}
+    metrics: list[Metric] = []
+    files: dict[str, bytes] = {}
     for view, file, table, own in (
         (TARGET, FILE, away, features[TEST]),
         ("study", HOME_FILE, context.store.splits[TEST], context.features[TEST]),
@@ -115,7 +115,7 @@ def shared_labels(source: StudyStore, target: StudyStore, wanted: list[str]) -> 
     return ([name for name in names if name in wanted], []) if wanted else (names, lacking)
 
 
-def without_known_patients(target: StudyStore, source: StudyStore) -> Any:
+def without_known_patients(target: StudyStore, source: StudyStore) -> StudyTable:
     """The target's test studies, less those of patients that were trained on; ids compare within one reader only."""
     test = target.splits[TEST]
     if target.name != source.name:
