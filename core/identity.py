@@ -9,11 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from core.compose import trial_to_dict
 from core.config import TrialConfig
 from core.data.build import data_key
+from core.evaluation.base import EVALUATIONS
 from core.initial import initial_identity
 from core.io import canonical_hash
 from core.measures.base import MEASURES
@@ -69,8 +68,15 @@ def trial_id(config: TrialConfig) -> str:
 
 
 def evaluation_key(config: TrialConfig) -> str:
-    """8 hex digits of the hash of the evaluation's settings."""
-    return canonical_hash(OmegaConf.to_container(OmegaConf.structured(config.evaluation)), 8)
+    """8 hex digits of the hash of the settings of the evaluations that run.
+
+    Those of others are left out: results stay what they are when an evaluation is added or one that is off is set.
+    The probe's always count, because evaluations that train a linear model on features take its settings.
+    """
+    plain = trial_to_dict(config)["evaluation"]
+    off = set(EVALUATIONS.names()) - {*config.evaluation.chosen, "probe"}
+    kept = {name: value for name, value in plain.items() if name not in off}
+    return canonical_hash({**kept, "run": sorted(config.evaluation.chosen)}, 8)
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from core.errors import ConfigError, did_you_mean, require
+from sweeps.claim import ClaimError, parse_claim
 
 ABLATIONS = Path(__file__).resolve().parents[1] / "ablations"
 # Figures, by the measure of the trials that they show.
@@ -21,6 +22,7 @@ DRAWS = {
 }
 EVALUATIONS_SHOWN = ("probe", "head", "finetune")
 KEYS = ("title", "question", "base", "axes", "baselines", "seeds", "draw", "claims", "presets")
+PRESET_KEYS = (*KEYS[:-1], "rows")
 BASELINE_KEYS = ("base", "over", "evaluation")
 
 
@@ -81,7 +83,8 @@ def read(name: str, preset: str, folder: Path = ABLATIONS) -> Ablation:
     """Read ablations/<name>.yaml (or the file that `name` is a path of) and put on its preset, if it has that one.
 
     A preset's `base` is added behind the file's, the file's own and each baseline's; any other key of a preset
-    replaces the file's, and a row that the file does not have is added.
+    replaces the file's, and a row that the file does not have is added. Its `rows` names the only baselines that it
+    runs: the others are left out, and so are claims about them.
     Raises ConfigError that names the file and the key at fault.
     """
     path = Path(name) if name.endswith(".yaml") else folder / f"{name}.yaml"
@@ -89,13 +92,36 @@ def read(name: str, preset: str, folder: Path = ABLATIONS) -> Ablation:
     _check_keys(path, "", plain, KEYS)
     presets = _mapping(path, "presets", plain.pop("presets", {}))
     for other in presets:
-        _check_keys(path, f"presets.{other}.", _mapping(path, f"presets.{other}", presets[other]), KEYS[:-1])
+        _check_keys(path, f"presets.{other}.", _mapping(path, f"presets.{other}", presets[other]), PRESET_KEYS)
     chosen = _mapping(path, f"presets.{preset}", presets.get(preset, {}))
     rows = _mapping(path, "baselines", plain.get("baselines", {}))
     for row, settings in _mapping(path, f"presets.{preset}.baselines", chosen.get("baselines", {})).items():
         where = f"baselines.{row}"
         rows[row] = _put_on(path, where, _mapping(path, where, rows.get(row, {})), _mapping(path, where, settings))
-    return _ablation(path, {**_put_on(path, "the file", plain, chosen), "baselines": rows})
+    whole = {**_put_on(path, "the file", plain, chosen), "baselines": rows}
+    kept = _list(path, f"presets.{preset}.rows", whole.pop("rows", list(rows)))
+    return _ablation(path, _only(path, f"presets.{preset}.rows", whole, kept))
+
+
+def _only(path: Path, where: str, plain: dict[str, Any], kept: list[Any]) -> dict[str, Any]:
+    """The file without the baselines that are not `kept`, and without claims about those."""
+    rows = plain["baselines"]
+    for row in kept:
+        if row not in rows:
+            raise ConfigError(f"{path}: {where} names no baseline: {row!r}", did_you_mean(str(row), rows))
+    left_out = rows.keys() - set(kept)
+    claims = _list(path, "claims", plain.get("claims", []))
+    stay = [claim for claim in claims if not _is_about(claim, left_out)]
+    return {**plain, "baselines": {row: rows[row] for row in rows if row in kept}, "claims": stay}
+
+
+def _is_about(claim: Any, rows: Set[str]) -> bool:
+    """Whether a claim names one of `rows`. One that does not parse is kept, so that the plan points at its word."""
+    try:
+        parsed = parse_claim(claim)
+    except ClaimError:
+        return False
+    return parsed.left.name in rows or parsed.right.name in rows
 
 
 def _put_on(path: Path, where: str, plain: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:

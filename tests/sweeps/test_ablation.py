@@ -58,6 +58,27 @@ def test_a_preset_adds_to_a_baselines_base_and_leaves_the_rest_of_the_row(tmp_pa
     assert read("rows", "paper", tmp_path).baselines[0].base == ("method=mae",)
 
 
+ROWS = """
+title: T
+question: Q
+seeds: [0]
+baselines: {R: {base: [method=mae]}, S: {base: [method=vicreg]}, T: {base: [method=simclr]}}
+claims: [R > S on macro_auroc, S < T on macro_auroc, vicreg > mae on macro_auroc, nonsense]
+presets: {quick: {rows: [T, S]}, wrong: {rows: [S, Tt]}}
+"""
+
+
+def test_a_preset_runs_some_rows_and_leaves_out_the_others_with_their_claims(tmp_path: Path) -> None:
+    (tmp_path / "rows.yaml").write_text(ROWS)
+    whole, quick = read("rows", "paper", tmp_path), read("rows", "quick", tmp_path)
+    assert [row.name for row in whole.baselines] == ["R", "S", "T"]
+    assert [row.name for row in quick.baselines] == ["S", "T"]
+    assert quick.baselines == whole.baselines[1:]
+    assert quick.claims == whole.claims[1:]
+    with pytest.raises(ConfigError, match=r"presets.wrong.rows names no baseline: 'Tt'"):
+        read("rows", "wrong", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

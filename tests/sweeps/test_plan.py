@@ -116,7 +116,7 @@ def test_plan_json_says_what_the_report_needs(plan: Plan, tmp_path: Path) -> Non
     assert (saved["preset"], saved["seeds"], saved["draw"]) == ("demo", [0, 1], ["curve"])
 
 
-@pytest.mark.parametrize("preset", ["demo", "paper"])
+@pytest.mark.parametrize("preset", ["quick", "demo", "paper"])
 def test_the_four_ablations_resolve_and_share_trials(preset: str) -> None:
     plans = plans_for("all", [f"preset={preset}"])
     trials = all_trials(plans)
@@ -133,7 +133,7 @@ def test_the_four_ablations_resolve_and_share_trials(preset: str) -> None:
 
 
 def test_the_preset_is_the_last_that_is_named() -> None:
-    assert preset_of([]) == "demo"
+    assert preset_of([]) == "quick"
     assert preset_of(["preset=paper", "seeds=[0]"]) == "paper"
 
 
