@@ -27,7 +27,7 @@ from sweeps.slurm.overview import overview
 from sweeps.status import STATUS, Status
 
 ABLATION = "bench"
-# as in trials of the demo preset: a result.json of 80 KB, predictions of 120 KB
+# as in trials of the quick preset: a result.json of 80 KB, predictions of 120 KB
 METRICS, PREDICTIONS_BYTES = 320, 122_203
 IN_FULL = 1000
 SEEDS = 5

@@ -21,3 +21,12 @@ def shared_data() -> Path:
     if not (folder / "films" / "films.csv").exists():
         pytest.skip(f"no real films at {folder} (set VIEWPAIR_SHARED_DATA)")
     return folder
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first: begun last, one of them would run on alone while the other processes are done."""
+    items.sort(key=lambda item: _SLOWEST not in item.nodeid)
+
+
+_SLOWEST = "test_readme.py::test_all_other_commands_run"

@@ -162,7 +162,7 @@ def _as_found(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of this folder. They are run in one process, after all others, and so share one idle cluster."""
+    """Mark the tests of this folder. They are run after all others; each process that runs some has its own cluster."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.slurm)

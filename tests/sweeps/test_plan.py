@@ -116,7 +116,7 @@ def test_plan_json_says_what_the_report_needs(plan: Plan, tmp_path: Path) -> Non
     assert (saved["preset"], saved["seeds"], saved["draw"]) == ("demo", [0, 1], ["curve"])
 
 
-@pytest.mark.parametrize("preset", ["quick", "demo", "paper"])
+@pytest.mark.parametrize("preset", ["demo", "paper"])
 def test_the_four_ablations_resolve_and_share_trials(preset: str) -> None:
     plans = plans_for("all", [f"preset={preset}"])
     trials = all_trials(plans)
