@@ -52,4 +52,10 @@ def document_tree(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, str
         if is_dataclass(value):
             yield from document_tree(value, f"{prefix}{item.name}.")
         else:
-            yield prefix + item.name, value, str(item.metadata.get("line", ""))
+            yield prefix + item.name, _by_name(value), str(item.metadata.get("line", ""))
+
+
+def _by_name(value: Any) -> Any:
+    """A list of components by their names, as one would write it; anything else as it is."""
+    named = isinstance(value, list) and all(isinstance(part, dict) and "name" in part for part in value)
+    return [part["name"] for part in value] if named else value
