@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,11 @@ class StudyTable:
     def n_images(self) -> int:
         """Number of images I."""
         return len(self.image_ids)
+
+    @cached_property
+    def patients(self) -> Ints:
+        """[S] int64, each study's patient as a number: the place of the id among those of the table, sorted."""
+        return np.unique(self.patient_ids, return_inverse=True)[1]
 
     def subset(self, studies: Bools) -> StudyTable:
         """The table of the studies that `studies` [S] selects, with all of their images."""
