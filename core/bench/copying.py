@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def bench_copying(loader: Loader) -> list[dict[str, Any]]:
     images = sum(map(len, batches))
     source = loader.table.pixels.read(np.concatenate(batches))
     ends = np.cumsum([0, *map(len, batches)])
-    parts = [source[first:last] for first, last in zip(ends[:-1], ends[1:], strict=True)]
+    parts = [source[first:last] for first, last in pairwise(ends)]
     quickest = alternate([lambda: read(loader, batches), lambda: copy(parts)])
     names = ("memory map, pixels alone", "memcpy of the same bytes")
     return [

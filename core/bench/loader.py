@@ -1,4 +1,4 @@
-"""How fast batches arrive: memory map and stream beside a plain PyTorch DataLoader and torchxrayvision over PNG files."""
+"""How fast batches arrive: memory map and stream beside a plain DataLoader and torchxrayvision over PNG files."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ Counted = Callable[[], Iterator[int]]
 def bench_loader(config: TrialConfig) -> list[dict[str, Any]]:
     """Rows of a table, one a way of loading, timed in this run on the same training images.
 
-    images_per_second: of the quickest of some epochs, with a consumer that does nothing. waited_seconds: what a consumer that works 20 ms on each
-    batch waits in all. ratio_plain, ratio_torchxrayvision: images_per_second over those of a plain DataLoader and of
+    images_per_second: of the quickest of some epochs, with a consumer that does nothing. waited_seconds: what a
+    consumer that works 20 ms on each batch waits in all. ratio_plain, ratio_torchxrayvision: images_per_second over those of a plain DataLoader and of
     torchxrayvision's dataset in the same. All have `loader.workers` workers and read images of the training size; the
     first pass of each is not timed. The last two rows are of pixels without batches (core/bench/copying.py).
     """
@@ -113,7 +113,7 @@ def measure(ways: dict[str, Counted]) -> list[dict[str, Any]]:
     ]
 
 
-def timed(way: Counted) -> dict[str, float]:
+def timed(way: Counted) -> dict[str, Any]:
     """One epoch."""
     begun = time.perf_counter()
     images = sum(way())
@@ -121,9 +121,9 @@ def timed(way: Counted) -> dict[str, float]:
     return {"images": images, "seconds": round(seconds, 4), "images_per_second": round(images / seconds, 1)}
 
 
-def speed(row: dict[str, float]) -> float:
+def speed(row: dict[str, Any]) -> float:
     """Images per second."""
-    return row["images_per_second"]
+    return float(row["images_per_second"])
 
 
 def waited(way: Counted) -> float:

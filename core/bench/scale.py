@@ -6,7 +6,7 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ import psutil
 from core.bench.fuzz import peak
 from core.bench.simulated import Scale, simulate
 from core.config import LoaderConfig, PairingConfig, TrialConfig
-from core.data.loader import Loader, make_loader
+from core.data.loader import Loader
 from core.data.pairings.base import PAIRINGS
 from core.data.store import open_store
 from core.errors import check_range
@@ -27,20 +27,22 @@ MIMIC_CXR = Scale()
 T = TypeVar("T")
 
 
-def bench_scale(config: TrialConfig, scale: Scale = MIMIC_CXR) -> list[dict[str, Any]]:
-    """Rows of a table, one a pairing strategy and more for other ways of loading, each measured in a fresh process.
+def bench_scale(
+    config: TrialConfig, scale: Scale = MIMIC_CXR, pairings: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
+    """Rows of a table: one of each of `pairings` (default: all), and one with more workers. Memory-mapped, each
+    measured in a fresh process.
 
     open_seconds: index and shards checked and opened. epoch_seconds: the pairs and the order of one epoch.
-    batch_seconds: mean of STEPS batches of `train.batch_size` studies, which are holes in the shards' files: no disk is
-    read. peak_memory_bytes: the most that the process ever held, its libraries and the pages of the shards included;
-    own_memory_bytes: what it holds at the end without pages of files.
+    batch_seconds: mean of STEPS batches of `train.batch_size` studies; what they read are holes in the shards' files:
+    no disk takes part. peak_memory_bytes: the most that the process ever held, its libraries and the pages of the
+    shards included; own_memory_bytes: what it holds at the end without pages of files.
     """
     check_range("train.batch_size", config.train.batch_size, 1, scale.studies[0])
     root = Path(config.paths.root)
     root.mkdir(parents=True, exist_ok=True)
-    plain, streamed = LoaderConfig(workers=1), LoaderConfig(backend="webdataset")
-    ways = [(pairing, plain) for pairing in PAIRINGS.names()]
-    ways += [(config.pairing.name, LoaderConfig(workers=WORKERS)), ("same_study", streamed)]
+    ways = [(name, LoaderConfig()) for name in pairings or PAIRINGS.names()]
+    ways.append(("same_study", LoaderConfig(workers=WORKERS)))
     with tempfile.TemporaryDirectory(prefix="bench-scale-", dir=root) as folder:
         simulate(Path(folder), scale, config.seed)
         return [in_fresh_process(Path(folder), pairing, loader, config.train.batch_size) for pairing, loader in ways]
@@ -64,8 +66,7 @@ def measure(folder: Path, pairing: str, config: LoaderConfig, batch_size: int, r
     strategy: PairingConfig = PAIRINGS.get(pairing).config()
     store, open_seconds = timed(lambda: open_store(folder))
     table = store.splits["train"]
-    loader = make_loader(table, PAIRINGS.build(strategy), config, seed=0, batch_size=batch_size)
-    assert isinstance(loader, Loader)
+    loader = Loader(table, PAIRINGS.build(strategy), config, seed=0, batch_size=batch_size)
     # Of the first epoch the loader has drawn the pairs, to know how many steps there are.
     drawn, epoch_seconds = timed(lambda: loader.epoch(1))
     first, steps = loader.steps_per_epoch, min(STEPS, loader.steps_per_epoch)
@@ -73,7 +74,6 @@ def measure(folder: Path, pairing: str, config: LoaderConfig, batch_size: int, r
     memory = psutil.Process().memory_info()
     row = {
         "pairing": pairing,
-        "backend": config.backend,
         "workers": config.workers,
         "studies": sum(t.n_studies for t in store.splits.values()),
         "images": sum(t.n_images for t in store.splits.values()),

@@ -61,7 +61,9 @@ def split_plans(scale: Scale, place: int, rng: np.random.Generator) -> list[Shar
         packed.append(StudyPlan(key, f"s{(place + 5) * 10_000_000 + number}", f"p{patient}", "", known, films))
     per_shard = scale.studies_per_shard
     return [
-        ShardPlan(f"{split}-{number:06d}", split, Rendering(scale.size, "pad"), tuple(packed[first : first + per_shard]))
+        ShardPlan(
+            f"{split}-{number:06d}", split, Rendering(scale.size, "pad"), tuple(packed[first : first + per_shard])
+        )
         for number, first in enumerate(range(0, studies, per_shard))
     ]
 

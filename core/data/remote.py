@@ -110,7 +110,7 @@ class RemoteFile(io.RawIOBase):
 
 
 def extent(response: Any, url: str) -> tuple[int, int]:
-    """The first byte that a response brings, and the length of the whole file. Raises DataError where it is not told."""
+    """The first byte that a response brings, and the whole file's length. Raises DataError where it is not told."""
     ranged = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
     if response.status == http.client.PARTIAL_CONTENT and ranged:
         return int(ranged[1]), int(ranged[2])

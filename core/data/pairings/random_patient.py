@@ -26,7 +26,9 @@ class RandomConfig(PairingConfig):
 
 
 def other_patients(patients: Ints, rng: np.random.Generator) -> Ints:
-    """Of studies of `patients` [S] a random permutation [S] that sends each study to one of another patient, wherever that is possible.
+    """A random permutation [S] that sends each study to one of another patient, wherever that is possible.
+
+    patients: [S] int64, any numbers.
 
     Studies stand in a circle, patients in random order and each patient's studies together. A turn by at least
     the longest run, and by at most S less it, moves every study out of its own run.

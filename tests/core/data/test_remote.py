@@ -45,7 +45,7 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     server: Server
 
-    def do_GET(self) -> None:  # noqa: N802 (its name there)
+    def do_GET(self) -> None:
         server, name = self.server, self.path.lstrip("/")
         server.asked[name] += 1
         path = server.folder / name
