@@ -35,9 +35,10 @@ def bench_loader(config: TrialConfig) -> list[dict[str, Any]]:
     """Rows of a table, one a way of loading, timed in this run on the same training images.
 
     images_per_second: of the quickest of some epochs, with a consumer that does nothing. waited_seconds: what a
-    consumer that works 20 ms on each batch waits in all. ratio_plain, ratio_torchxrayvision: images_per_second over those of a plain DataLoader and of
-    torchxrayvision's dataset in the same. All have `loader.workers` workers and read images of the training size; the
-    first pass of each is not timed. The last two rows are of pixels without batches (core/bench/copying.py).
+    consumer that works 20 ms on each batch waits in all. ratio_plain, ratio_torchxrayvision: images_per_second over
+    those of a plain DataLoader, and of one over torchxrayvision's dataset. All have `loader.workers` workers and read
+    images of the training size; the first pass of each is not timed. The last two rows are of pixels without batches
+    (core/bench/copying.py).
     """
     table = prepare(config.data, Path(config.paths.root)).splits["train"]
     table = table.subset(np.arange(table.n_studies) < STUDIES)
