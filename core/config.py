@@ -280,9 +280,22 @@ class LoaderConfig:
     backend: str = setting("mmap", "mmap (exact order, exact resume) | webdataset (streaming)")
     workers: int = setting(1, "threads that read batches ahead; 0 = none")
     prefetch: int = setting(4, "batches read ahead")
+    url: str = setting(
+        "", "folder of a web server from which webdataset streams the training shards: http(s)://...; empty = the disk"
+    )
 
     def __post_init__(self) -> None:
         check_choice("loader.backend", self.backend, ("mmap", "webdataset"))
+        require(
+            self.url.startswith(("http://", "https://")) or not self.url,
+            f"loader.url={self.url} is no address of a web server",
+            "give http://... or https://... of the folder in which the shards lie",
+        )
+        require(
+            self.backend == "webdataset" or not self.url,
+            f"loader.url={self.url} with loader.backend={self.backend}: only streams come from a server",
+            "set loader.backend=webdataset",
+        )
         check_range("loader.workers", self.workers, 0, 256)
         check_range("loader.prefetch", self.prefetch, 1, 1024)
 

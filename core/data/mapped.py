@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from core.data.types import Bytes, Ints
 
@@ -42,28 +41,25 @@ class ShardPixels:
     shard: Ints
     offset: Ints
     size: int
-    _windows: dict[int, Bytes] = field(default_factory=dict, repr=False)
+    _maps: dict[int, Bytes] = field(default_factory=dict, repr=False)
 
     def read(self, rows: Ints) -> Bytes:
-        """uint8 pixels [N, H, W] of image rows [N], gathered shard by shard."""
+        """uint8 pixels [N, H, W] of image rows [N]."""
         area = self.size * self.size
         pixels = np.empty((len(rows), area), dtype=np.uint8)
-        shard, offset = self.shard[rows], self.offset[rows]
-        for number in np.unique(shard):
-            chosen = np.flatnonzero(shard == number)
-            pixels[chosen] = self._window(int(number))[offset[chosen]]
+        shard, offset = self.shard[rows].tolist(), self.offset[rows].tolist()
+        for number in set(shard) - self._maps.keys():
+            # Not as np.memmap, whose slices are made by Python code.
+            self._maps[number] = np.asarray(np.memmap(self.shards[number], dtype=np.uint8, mode="r"))
+        maps = self._maps
+        for picture, number, begin in zip(pixels, shard, offset, strict=True):
+            # numpy copies without the GIL: while a page comes from the disk, other threads run.
+            picture[:] = maps[number][begin : begin + area]
         return pixels.reshape(-1, self.size, self.size)
 
     def take(self, rows: Ints) -> ShardPixels:
         """The same shards, of image rows [N] only."""
         return ShardPixels(self.shards, self.shard[rows], self.offset[rows], self.size)
 
-    def _window(self, number: int) -> Bytes:
-        """[bytes - area + 1, area] view of a shard: row b is the `area` bytes from byte b on. Nothing is copied."""
-        if number not in self._windows:
-            mapped = np.memmap(self.shards[number], dtype=np.uint8, mode="r")
-            self._windows[number] = sliding_window_view(mapped, self.size * self.size)
-        return self._windows[number]
-
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_windows": {}}
+        return {**vars(self), "_maps": {}}

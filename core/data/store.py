@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ SCHEMA = 1
 INDEX, STUDIES, IMAGES, QUARANTINE = "index.json", "studies.parquet", "images.parquet", "quarantine.csv"
 NOTES = "notes.csv"
 LABEL = "label:"
+# Without the hashes of the pixels, the largest by far, which only `core/data/integrity.py` asks for.
+IMAGE_COLUMNS = ["study", "shard", "view", "image_id", "offset"]
 MEND = "run `viewpair data build` with the same settings: it keeps whole shards and writes the others again"
 
 
@@ -54,6 +57,11 @@ class StudyTable:
     def n_images(self) -> int:
         """Number of images I."""
         return len(self.image_ids)
+
+    @cached_property
+    def patients(self) -> Ints:
+        """[S] int64, each study's patient as a number: the place of the id among those of the table, sorted."""
+        return np.unique(self.patient_ids, return_inverse=True)[1]
 
     def subset(self, studies: Bools) -> StudyTable:
         """The table of the studies that `studies` [S] selects, with all of their images."""
@@ -99,7 +107,8 @@ def open_store(folder: Path, deep: bool = False) -> StudyStore:
     index = read_index(folder)
     for shard in index["shards"]:
         _check_shard(folder / shard["file"], shard, deep)
-    studies, images = (_read_table(folder / name, index["tables"][name]) for name in (STUDIES, IMAGES))
+    studies = _read_table(folder / STUDIES, index["tables"][STUDIES])
+    images = _read_table(folder / IMAGES, index["tables"][IMAGES], IMAGE_COLUMNS)
     _check_tables(folder, index, studies, images)
     shards = tuple(folder / shard["file"] for shard in index["shards"])
     names = tuple(index["label_names"])
@@ -136,12 +145,12 @@ def _check_shard(path: Path, entry: dict[str, Any], deep: bool) -> None:
         raise DataError(f"shard {path} does not have the SHA-256 that the index says", MEND)
 
 
-def _read_table(path: Path, digest: str) -> pd.DataFrame:
+def _read_table(path: Path, digest: str, columns: list[str] | None = None) -> pd.DataFrame:
     if not path.is_file():
         raise DataError(f"{path} is missing", MEND)
     if sha256_file(path) != digest:
         raise DataError(f"{path} does not have the SHA-256 that {INDEX} says", MEND)
-    return pd.read_parquet(path)
+    return pd.read_parquet(path, columns=columns)
 
 
 def _check_tables(folder: Path, index: dict[str, Any], studies: pd.DataFrame, images: pd.DataFrame) -> None:

@@ -24,6 +24,7 @@ from core.data.loader import Loader, pinned
 from core.data.mapped import ShardPixels
 from core.data.pairings.base import Pairs
 from core.data.readahead import read_ahead
+from core.data.remote import open_remote
 from core.data.types import Bytes, Ints
 from core.errors import DataError, require
 from core.methods.base import ViewBatch
@@ -73,7 +74,7 @@ class StreamLoader(Loader):
         for rank in range(self.world_size):
             in_shards = [self._studies(shard) for shard in self.shard_order(rank, epoch)]
             rows = row_of_study[np.concatenate(in_shards)] if in_shards else np.empty(0, dtype=np.int64)
-            found.append(np.array(list(self._shuffle(iter(rows[rows >= 0]), epoch)), dtype=np.int64))
+            found.append(np.array(list(self._shuffle(iter(rows[rows >= 0].tolist()), epoch)), dtype=np.int64))
         return found
 
     def _studies(self, shard: int) -> Ints:
@@ -128,7 +129,8 @@ class StreamLoader(Loader):
     def _samples(self, epoch: int, wanted: set[str]) -> Iterator[Sample]:
         """This rank's shuffled samples of the studies that are `wanted`."""
         paths = [self.shards[number] for number in self.shard_order(self.rank, epoch)]
-        chosen = (s for s in _read_shards(paths) if json.loads(s["meta.json"])["study_id"] in wanted)
+        samples = _read_shards(paths, self.config.url)
+        chosen = (s for s in samples if json.loads(s["meta.json"])["study_id"] in wanted)
         return self._shuffle(chosen, epoch)
 
     def _shuffle(self, items: Iterator[Any], epoch: int) -> Iterator[Any]:
@@ -146,30 +148,34 @@ class StreamLoader(Loader):
         images: Bytes = np.load(io.BytesIO(sample["images.npy"]), allow_pickle=False)
         if found != name or len(images) != count:
             said = f"study {found} with {len(images)} images where the index has {name} with {count}"
-            raise _damaged(Path(sample["__url__"]), said)
+            raise _damaged(sample["__url__"], said)
         return images
 
 
-def _damaged(place: Path, what: str) -> DataError:
+def _damaged(place: Path | str, what: str) -> DataError:
     return DataError(f"{place} is damaged: {what}", "run `viewpair data build` with the same settings to mend it")
 
 
-def _read_shards(paths: list[Path]) -> Iterator[Sample]:
-    """The samples of shards, one shard after the other, as webdataset reads them."""
-    members = webdataset.tariterators.tar_file_expander(_opened(paths))
+def _read_shards(paths: list[Path], url: str) -> Iterator[Sample]:
+    """The samples of shards, one shard after the other, as webdataset reads them; from `url` where there is one."""
+    members = webdataset.tariterators.tar_file_expander(_opened(paths, url))
     samples = webdataset.tariterators.group_by_keys(members)
     try:
         for sample in samples:
             # webdataset takes a tar that is cut off for one that ends.
             if "meta.json" not in sample or "images.npy" not in sample:
-                raise _damaged(Path(sample["__url__"]), f"sample {sample['__key__']} is not whole")
+                raise _damaged(sample["__url__"], f"sample {sample['__key__']} is not whole")
             yield sample
     except (tarfile.TarError, EOFError) as error:
         raise _damaged(paths[0].parent, type(error).__name__) from error
+    except DataError as error:
+        # webdataset adds to the arguments of what passes through it.
+        raise DataError(error.what, error.hint) from error
 
 
-def _opened(paths: list[Path]) -> Iterator[Sample]:
+def _opened(paths: list[Path], url: str) -> Iterator[Sample]:
     """Opened shards. webdataset's own opener leaves files open, and runs a path that starts with pipe:."""
     for path in paths:
-        with path.open("rb") as stream:
-            yield {"url": str(path), "stream": stream}
+        place = f"{url.rstrip('/')}/{path.name}" if url else str(path)
+        with open_remote(place) if url else path.open("rb") as stream:
+            yield {"url": place, "stream": stream}

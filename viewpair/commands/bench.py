@@ -18,6 +18,7 @@ EXAMPLES = (
     "bench step model=base data.size=224 train.batch_size=128 runtime.compile=true --json step.json",
     "bench decoder model=base data.size=224 train.batch_size=16 method.mask_ratio=0.75",
     "bench loader data.patients=200",
+    "bench scale train.batch_size=256",
     "bench phantom --repeat 3",
     "bench engines model=base data.size=224 train.batch_size=64",
     "bench statistics --simulations 500",
@@ -29,7 +30,8 @@ EXAMPLES = (
 ACTIONS = {
     "step": "one optimiser step: images per second, MFU, memory",
     "decoder": "the step with each decoder of a masked autoencoder: what CrossMAE's saves, in FLOPs and in time",
-    "loader": "reading batches: images per second, seconds waited",
+    "loader": "reading batches beside a DataLoader, torchxrayvision and memcpy: images per second, seconds waited",
+    "scale": "a simulated data set of MIMIC-CXR's size: seconds to open and to draw an epoch, memory",
     "phantom": "rendering the phantom: milliseconds a study on one core",
     "engines": "DDP and ZeRO 0-3 on several processes: seconds per step and in communication, memory",
     "ledger": "listing finished trials on the disk of paths.root: milliseconds per thousand",
@@ -85,6 +87,10 @@ def measure(trial: TrialConfig, arguments: argparse.Namespace) -> list[dict[str,
         from core.bench.phantom import bench_phantom
 
         return bench_phantom(trial, arguments.repeat)
+    if arguments.action == "scale":
+        from core.bench.scale import bench_scale
+
+        return bench_scale(trial)
     if arguments.action == "engines":
         from core.bench.engines import bench_engines
 

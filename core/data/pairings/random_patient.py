@@ -10,7 +10,7 @@ from core.config import PairingConfig, setting
 from core.data.pairings.base import PAIRINGS, Pairs
 from core.data.pairings.draws import SINGLE, UNPAIRED, kept, pairs_of, two_views
 from core.data.store import StudyTable
-from core.data.types import Ints, Strings
+from core.data.types import Ints
 from core.errors import check_choice
 
 
@@ -25,13 +25,15 @@ class RandomConfig(PairingConfig):
         check_choice("pairing.unpaired", self.unpaired, UNPAIRED)
 
 
-def other_patients(patient_ids: Strings, rng: np.random.Generator) -> Ints:
+def other_patients(patients: Ints, rng: np.random.Generator) -> Ints:
     """A random permutation [S] that sends each study to one of another patient, wherever that is possible.
+
+    patients: [S] int64, any numbers.
 
     Studies stand in a circle, patients in random order and each patient's studies together. A turn by at least
     the longest run, and by at most S less it, moves every study out of its own run.
     """
-    _, patient = np.unique(patient_ids, return_inverse=True)
+    _, patient = np.unique(patients, return_inverse=True)
     place = rng.permutation(patient.max(initial=-1) + 1)
     circle = np.lexsort((rng.random(len(patient)), place[patient]))
     longest, studies = int(np.bincount(patient).max(initial=0)), len(patient)
@@ -54,8 +56,8 @@ class RandomPatient:
         """One row a study: (own frontal, another patient's lateral), or one image where a view is missing."""
         images, both = two_views(table, rng)
         rows = np.flatnonzero(both)
-        partner = rows[other_patients(table.patient_ids[rows], rng)]
-        alone = table.patient_ids[partner] == table.patient_ids[rows]
+        partner = rows[other_patients(table.patients[rows], rng)]
+        alone = table.patients[partner] == table.patients[rows]
         images[rows, 1] = np.where(alone, -1, images[partner, 1])
         aligned = both.copy()
         aligned[rows[alone]] = False

@@ -27,8 +27,7 @@ class SamePatientConfig(PairingConfig):
 
 def partner_of_view(table: StudyTable, rng: np.random.Generator, view: View) -> Ints:
     """[S] int64, a random image of `view` in another study of the same patient; -1 where there is none."""
-    _, patient = np.unique(table.patient_ids, return_inverse=True)
-    study = study_of_image(table)
+    patient, study = table.patients, study_of_image(table)
     images = np.flatnonzero(table.view == view)
     # Sorted by patient and then by study, a study's own images are one block inside its patient's block.
     images = images[np.lexsort((study[images], patient[study[images]]))]

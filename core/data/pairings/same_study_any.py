@@ -27,13 +27,15 @@ class SameStudyAnyConfig(PairingConfig):
 
 def combination(view: Ints, present: Ints) -> Strings:
     """[S] str, the views [S, M] that are present in each row, as "frontal-lateral, same study"."""
-    codes = np.sort(np.where(present >= 0, view, len(View)), axis=1)
-    rows, inverse = np.unique(codes, axis=0, return_inverse=True)
+    counts = [((view == code) & (present >= 0)).sum(axis=1) for code in View]
+    # One number for each combination, since numpy sorts numbers far more quickly than rows.
+    sizes = (view.shape[1] + 1,) * len(View)
+    numbers, inverse = np.unique(np.ravel_multi_index(counts, sizes), return_inverse=True)
     names = []
-    for row in rows:
-        views = [View(int(code)).label for code in row if code < len(View)]
+    for row in zip(*np.unravel_index(numbers, sizes), strict=True):
+        views = [code.label for code, count in zip(View, row, strict=True) for _ in range(count)]
         names.append("-".join(views) + ", same study" if len(views) > 1 else SINGLE)
-    return np.array(names, dtype=str)[inverse.reshape(-1)]
+    return np.array(names, dtype=str)[inverse]
 
 
 @PAIRINGS.register("same_study_any", config=SameStudyAnyConfig, source="arXiv 2511.22294")
