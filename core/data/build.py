@@ -179,8 +179,8 @@ def _written(
 
 def _counted(packed: Iterator[Packed], progress: Progress) -> Iterator[Packed]:
     for study in packed:
-        yield study
         progress.advance()
+        yield study
 
 
 def _finish(layout: Layout, records: Mapping[str, Record]) -> None:

@@ -14,6 +14,7 @@ from core.data.packing import ImagePlan, StudyPlan
 from core.data.pixels import Rendering
 from core.data.readers.base import READERS
 from core.data.shards import ShardPlan, recorded
+from core.data.store import INDEX, read_index
 from core.data.types import SPLITS
 from core.errors import DataError
 from core.io import atomic_path, read_json, sha256_file, write_json
@@ -46,13 +47,23 @@ class Layout:
         records = [(plan, recorded(plan, self.folder)) for plan in self.plans]
         return [plan for plan, record in records if record is None or record["quarantine"]]
 
+    def indexed(self) -> bool:
+        """Whether the data set's index is of the very shards that are there."""
+        records = [recorded(plan, self.folder) for plan in self.plans]
+        if not (self.folder / INDEX).is_file() or None in records:
+            return False
+        return [shard["sha256"] for shard in read_index(self.folder)["shards"]] == [r["sha256"] for r in records if r]
+
     def named(self, names: Sequence[str]) -> list[ShardPlan]:
         """The shards of these names, in the layout's order. Raises DataError for a name that it has not."""
         known = {plan.name: plan for plan in self.plans}
         foreign = [name for name in names if name not in known]
         if foreign:
-            raise DataError(f"{self.folder} has no shard {foreign[0]}", "the data set has changed: start its build anew")
-        return [plan for name, plan in known.items() if name in set(names)]
+            raise DataError(
+                f"{self.folder} has no shard {foreign[0]}", "the data set has changed: start its build anew"
+            )
+        wanted = set(names)
+        return [plan for name, plan in known.items() if name in wanted]
 
 
 def lay_out(config: DataConfig, folder: Path) -> Layout:

@@ -13,7 +13,7 @@ import json
 import multiprocessing
 import tarfile
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -68,13 +68,15 @@ class Packed:
     notes: list[dict[str, str]] = field(default_factory=list)
 
 
-def packed_studies(studies: Iterable[StudyPlan], rendering: Rendering, workers: int = 0) -> Iterator[Packed]:
+def packed_studies(
+    studies: Iterable[StudyPlan], rendering: Rendering, workers: int = 0
+) -> Generator[Packed, None, None]:
     """The studies packed, in their order, by `workers` processes (0 = one per core); by this one where it is 1.
 
     Raises DataError when a process dies.
     """
-    workers = workers or cores()
-    chunks = iter(lambda remaining=iter(studies): list(itertools.islice(remaining, CHUNK)), [])
+    workers, remaining = workers or cores(), iter(studies)
+    chunks = iter(lambda: list(itertools.islice(remaining, CHUNK)), list[StudyPlan]())
     if workers == 1:
         for chunk in chunks:
             yield from pack_studies(chunk, rendering)

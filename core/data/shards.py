@@ -62,19 +62,18 @@ def write_shard(plan: ShardPlan, folder: Path, packed: Iterator[Packed]) -> Reco
         "notes": [],
     }
     size, digest = 0, hashlib.sha256()
-    with atomic_path(folder / f"{plan.name}.tar") as temporary:
-        with temporary.open("wb") as tar:
-            for study in plan.studies:
-                sample = next(packed)
-                images = [{**image, "offset": size + image["offset"]} for image in sample.images]
-                record["studies"].append({"study_id": study.study_id, "images": images})
-                record["quarantine"] += sample.quarantine
-                record["notes"] += sample.notes
-                size += tar.write(sample.members)
-                digest.update(sample.members)
-            end = bytes(TAR_END + -(size + TAR_END) % tarfile.RECORDSIZE)
-            size += tar.write(end)
-            digest.update(end)
+    with atomic_path(folder / f"{plan.name}.tar") as temporary, temporary.open("wb") as tar:
+        for study in plan.studies:
+            sample = next(packed)
+            images = [{**image, "offset": size + image["offset"]} for image in sample.images]
+            record["studies"].append({"study_id": study.study_id, "images": images})
+            record["quarantine"] += sample.quarantine
+            record["notes"] += sample.notes
+            size += tar.write(sample.members)
+            digest.update(sample.members)
+        end = bytes(TAR_END + -(size + TAR_END) % tarfile.RECORDSIZE)
+        size += tar.write(end)
+        digest.update(end)
     record |= {"bytes": size, "sha256": digest.hexdigest()}
     write_json(folder / f"{plan.name}.json", record)
     return record

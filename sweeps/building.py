@@ -1,0 +1,33 @@
+"""Building a data set on a launcher, and following it to its end."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from core.config import DataConfig
+from core.progress import Progress
+from sweeps.launchers.base import LAUNCHERS, Building, Launcher
+from sweeps.run import one_at_a_time
+
+POLL_SECONDS = 5.0
+
+
+def build_on(launcher: Any, data: DataConfig, root: Path, workers: int) -> Building | None:
+    """Build or mend a data set on a launcher (its config); None once it is built. Raises UserError."""
+    built: Launcher = LAUNCHERS.build(launcher)
+    if not built.detached:
+        return built.build(data, root, workers)
+    # two that are started at once: the second sees the jobs of the first
+    with one_at_a_time(root):
+        return built.build(data, root, workers)
+
+
+def see_through(building: Building) -> None:
+    """Show how far a data set is until nothing of it runs any more."""
+    layout = building.layout
+    with Progress("building shards", layout.n_studies, "studies", done=building.done()) as progress:
+        while building.active():
+            time.sleep(POLL_SECONDS)
+            progress.advance(building.done() - progress.done)
