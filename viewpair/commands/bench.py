@@ -18,6 +18,7 @@ EXAMPLES = (
     "bench step model=base data.size=224 train.batch_size=128 runtime.compile=true --json step.json",
     "bench decoder model=base data.size=224 train.batch_size=16 method.mask_ratio=0.75",
     "bench loader data.patients=200",
+    "bench build data.size=224 --repeat 3",
     "bench phantom --repeat 3",
     "bench engines model=base data.size=224 train.batch_size=64",
     "bench statistics --simulations 500",
@@ -30,6 +31,7 @@ ACTIONS = {
     "step": "one optimiser step: images per second, MFU, memory",
     "decoder": "the step with each decoder of a masked autoencoder: what CrossMAE's saves, in FLOPs and in time",
     "loader": "reading batches: images per second, seconds waited",
+    "build": "building from made DICOM, PNG and JPEG files: images per second beside the decoders alone",
     "phantom": "rendering the phantom: milliseconds a study on one core",
     "engines": "DDP and ZeRO 0-3 on several processes: seconds per step and in communication, memory",
     "ledger": "listing finished trials on the disk of paths.root: milliseconds per thousand",
@@ -81,6 +83,10 @@ def measure(trial: TrialConfig, arguments: argparse.Namespace) -> list[dict[str,
         from core.bench.decoder import bench_decoder
 
         return bench_decoder(trial, arguments.repeat)
+    if arguments.action == "build":
+        from core.bench.build import bench_build
+
+        return bench_build(trial, arguments.repeat)
     if arguments.action == "phantom":
         from core.bench.phantom import bench_phantom
 
