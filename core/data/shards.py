@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import tarfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,12 @@ class ShardPlan:
 
     def identity(self) -> str:
         """Hash of all that determines the shard but the pixels; a file's folder is not part of it."""
-        plain = asdict(self)
-        for study in plain["studies"]:
-            for image in study["images"]:
-                image["path"] = Path(image["path"]).name
-        return canonical_hash(plain)
+        # dataclasses.asdict would take a hundred times as long, and there are hundreds of thousands of studies
+        studies = [
+            {**vars(study), "images": [{**vars(image), "path": Path(image.path).name} for image in study.images]}
+            for study in self.studies
+        ]
+        return canonical_hash({**vars(self), "rendering": vars(self.rendering), "studies": studies})
 
     @property
     def n_images(self) -> int:

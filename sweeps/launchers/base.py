@@ -66,9 +66,10 @@ class Submission(Protocol):
 
 
 class Building(Protocol):
-    """A data set that is being built elsewhere. layout: its shards, as they will be."""
+    """A data set that is being built elsewhere. layout: its shards, as they will be. logs: folder of what jobs say."""
 
     layout: Layout
+    logs: Path
 
     def describe(self) -> str:
         """For the user: what was started where, or how far it is."""

@@ -76,9 +76,10 @@ def build_on_slurm(config: SlurmConfig, data: DataConfig, root: Path) -> SlurmBu
         if under_way := jobs_of(earlier.parent):
             return SlurmBuilding(earlier.parent, read_order(earlier.parent).layout(), array_ids(under_way))
     layout = publish(data, target)
-    if layout.indexed() and not layout.unfinished():
+    missing = layout.unfinished()
+    if not missing and layout.indexed():
         return None
-    ranges = cut(layout.unfinished(), min(RANGES_BESIDE * config.max_parallel, scheduler.max_array_size()))
+    ranges = cut(missing, min(RANGES_BESIDE * config.max_parallel, scheduler.max_array_size()))
     folder = runs_folder(root) / f"build-{target.name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
     write_order(folder, layout, ranges, asdict(config))
     jobs = Jobs(config, folder)
@@ -95,7 +96,7 @@ class SlurmBuilding:
     """A submission that waits or runs. jobs: their numbers, the merging one last."""
 
     def __init__(self, folder: Path, layout: Layout, jobs: Sequence[str]) -> None:
-        self.folder, self.layout, self._jobs = folder, layout, jobs
+        self.folder, self.layout, self.logs, self._jobs = folder, layout, folder / LOGS, jobs
         self._order = read_order(folder)
         self._since = (folder / BUILD).stat().st_mtime
 
@@ -106,7 +107,7 @@ class SlurmBuilding:
         return (
             f"{len(self._order.ranges)} ranges of shards, at most {self._order.launcher['max_parallel']} at once:"
             f" {state(done, total, 'studies', lately, time.time() - self._since)}\n"
-            f"jobs {', '.join(self._jobs)} (to stop: scancel {' '.join(self._jobs)}); logs in {self.folder / LOGS}"
+            f"jobs {', '.join(self._jobs)} (to stop: scancel {' '.join(self._jobs)}); logs in {self.logs}"
         )
 
     def active(self) -> bool:
