@@ -89,8 +89,8 @@ def test_a_task_that_is_killed_goes_on(cluster: DevCluster, films: Path, whole: 
     cluster.output("scancel", "--signal=KILL", job)
     (tmp_path / "go").touch()
     cluster.wait_until(lambda: idle(cluster), 150)
-    logs = "".join(log.read_text() for log in (tmp_path / "runs").glob("build-*/logs/*"))
-    assert "the step ended with code 137; requeued" in logs
+    # its second life wrote the rest
+    assert list((tmp_path / "runs").glob("build-*/lives/ranges-0-1"))
     assert digests(folder) == whole
 
 
