@@ -21,6 +21,19 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
 
 
+def state(done: int, total: int, unit: str, lately: int, seconds: float) -> str:
+    """How far work is: count, share, speed, time left. total: 0 = unknown. lately: units of the last `seconds`."""
+    rate = lately / seconds if seconds > 0 else 0.0
+    parts = [f"{done}/{total or '?'} {unit}"]
+    if total:
+        parts[0] += f" ({100 * done / total:.0f} %)"
+    if rate > 0:
+        parts.append(f"{rate:.3g}/s")
+        if total > done:
+            parts.append(f"{duration((total - done) / rate)} left")
+    return ", ".join(parts)
+
+
 class Progress:
     """Progress of `total` units of work, written to stderr while the `with` block runs.
 
@@ -80,15 +93,8 @@ class Progress:
     def line(self) -> str:
         """The plain line: title, count, share, speed, time left."""
         seconds = self._clock() - self._started
-        rate = (self.done - self._first) / seconds if seconds > 0 else 0.0
-        parts = [f"{self.title}: {self.done}/{self.total or '?'} {self.unit}"]
-        if self.total:
-            parts[0] += f" ({100 * self.done / self.total:.0f} %)"
-        if rate > 0:
-            parts.append(f"{rate:.3g}/s")
-            if self.total > self.done:
-                parts.append(f"{duration((self.total - self.done) / rate)} left")
-        return ", ".join([*parts, self._note] if self._note else parts)
+        said = f"{self.title}: {state(self.done, self.total, self.unit, self.done - self._first, seconds)}"
+        return f"{said}, {self._note}" if self._note else said
 
     def _write_line(self) -> None:
         self._last, self._wrote = self._clock(), True

@@ -118,7 +118,7 @@ def dicom(
     if stream is not None:
         dataset.PixelData = encapsulate([stream])
         dataset["PixelData"].is_undefined_length = True
-    elif syntax in (RLELossless, JPEG2000Lossless):
+    elif syntax in (RLELossless, JPEG2000Lossless, JPEGLSLossless):
         dataset.compress(syntax, generate_instance_uid=False)
     else:
         dataset.file_meta.TransferSyntaxUID = syntax

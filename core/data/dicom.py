@@ -19,8 +19,9 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from core.data.grey import MIMIC_CXR_JPG, TONES, mimic_cxr_jpg, modality
+from core.data.levels import Levels
 from core.data.stored import OVERLAY_BIT_POSITIONS, not_padding, stored_values
-from core.data.types import MAX_PIXELS, Film, UnreadableImageError
+from core.data.types import MAX_PIXELS, Film, Floats, UnreadableImageError
 
 MAX_BYTES = 16 * MAX_PIXELS
 TAGS: list[Any] = [
@@ -74,21 +75,23 @@ def read_dicom(path: Path, tone: str = "voi") -> Film:
         except Exception as error:
             # Hostile bytes make pydicom and its plugins raise nearly anything; the class names no patient.
             raise UnreadableImageError(f"the DICOM file is damaged ({type(error).__name__})") from error
-    return Film(shown.astype(np.float32), tuple(notes), str(header.PhotometricInterpretation) == "MONOCHROME1")
+    return Film(shown, tuple(notes), str(header.PhotometricInterpretation) == "MONOCHROME1")
 
 
-def _shown(header: Any, tone: str, notes: list[str]) -> Any:
+def _shown(header: Any, tone: str, notes: list[str]) -> Floats:
     stored = stored_values(header, notes)
     kind = str(header.PhotometricInterpretation)
     inverted = kind == "MONOCHROME1"
+    if tone != MIMIC_CXR_JPG and not kind.startswith("MONOCHROME"):
+        luminance: Floats = (stored / (2.0 ** int(header.BitsStored) - 1)).astype(np.float32)
+        return luminance
+    levels = Levels.of(stored)
     if tone == MIMIC_CXR_JPG:
-        return mimic_cxr_jpg(stored, inverted)
-    if not kind.startswith("MONOCHROME"):
-        return stored / (2.0 ** int(header.BitsStored) - 1)
-    inside = not_padding(stored, header)
-    shown = TONES[tone](modality(stored, header), header, inside)
+        return levels.painted(mimic_cxr_jpg(levels.values, levels.counts, inverted))
+    inside = not_padding(levels.values, header)
+    shown = TONES[tone](modality(levels.values, header), levels.counts, header, inside)
     upright = 1.0 - shown if inverted else shown
-    return upright if inside is ... else np.where(inside, upright, 0.0)
+    return levels.painted(upright if inside is ... else np.where(inside, upright, 0.0))
 
 
 def _parse(path: Path) -> Any:

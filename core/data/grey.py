@@ -1,7 +1,7 @@
 """From values to grey: modality LUT, VOI LUT or window, and the tones that `data.tone` chooses from.
 
-A tone maps values [H, W] to [0, 1] before MONOCHROME1 is inverted. Pixels that a header declares as padding are
-left out of every minimum, maximum and percentile.
+A tone maps the values [n] that occur in a film to [0, 1] before MONOCHROME1 is inverted. Those that a header declares
+as padding are left out of every minimum, maximum and percentile.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.types import Bools, Floats
+from core.data.levels import Levels, Values, percentiles
+from core.data.types import Bools, Floats, Ints
 
 PERCENTILES = (0.5, 99.5)
 MIMIC_CXR_JPG = "mimic_cxr_jpg"
 
-Values = NDArray[np.float64]
-# Which pixels are no padding; `...`, nothing is padding, costs no copy of the picture.
+# Which values are no padding; `...`: nothing is.
 Inside = Bools | EllipsisType
 
 
 def modality(values: Values, header: Any) -> Values:
-    """Values [H, W] after the modality LUT or rescale, where there is one (PS3.3 C.11.1)."""
+    """Values [n] after the modality LUT or rescale, where there is one (PS3.3 C.11.1)."""
     if header.get("ModalityLUTSequence"):
         return look_up(values, header.ModalityLUTSequence[0], header)[0]
     slope, intercept = (number(header.get(name)) for name in ("RescaleSlope", "RescaleIntercept"))
@@ -34,7 +34,7 @@ def modality(values: Values, header: Any) -> Values:
     return values
 
 
-def voi(values: Values, header: Any, inside: Inside) -> Values:
+def voi(values: Values, counts: Ints, header: Any, inside: Inside) -> Values:
     """The first VOI LUT, else the first window that shows anything, else percentiles (PS3.3 C.11.2)."""
     if header.get("VOILUTSequence"):
         mapped, table = look_up(values, header.VOILUTSequence[0], header)
@@ -45,7 +45,7 @@ def voi(values: Values, header: Any, inside: Inside) -> Values:
         # A window that leaves nothing to see was written by mistake.
         if np.ptp(shown[inside]) > 0:
             return shown
-    return stretch(values, inside)
+    return stretch(values, counts, inside)
 
 
 def windows(header: Any) -> list[tuple[float, float]]:
@@ -67,9 +67,9 @@ def window(values: Values, centre: float, width: float, function: str) -> Values
     return np.clip((values - (centre - 0.5)) / max(width - 1.0, 1e-6) + 0.5, 0.0, 1.0)
 
 
-def stretch(values: Values, inside: Inside) -> Values:
+def stretch(values: Values, counts: Ints, inside: Inside) -> Values:
     """Values in [0, 1] between the 0.5th and the 99.5th percentile, or all of them where those are equal."""
-    low, high = np.percentile(values[inside], PERCENTILES)
+    low, high = percentiles(values[inside], counts[inside], PERCENTILES)
     return scale(values, low, high) if high > low else min_max(values, inside)
 
 
@@ -83,39 +83,41 @@ def scale(values: Values, low: float, high: float) -> Values:
     return np.clip((values - low) / (high - low), 0.0, 1.0) if high > low else np.zeros_like(values)
 
 
-# Tones of DICOM films; each takes values after the modality LUT, the header, and which pixels are no padding.
-TONES: dict[str, Callable[[Values, Any, Inside], Values]] = {
+# Tones of DICOM films; each takes values after the modality LUT, how many pixels have each, the header, and which of
+# the values are no padding.
+TONES: dict[str, Callable[[Values, Ints, Any, Inside], Values]] = {
     "voi": voi,
-    "percentiles": lambda values, _, inside: stretch(values, inside),
-    "minmax": lambda values, _, inside: min_max(values, inside),
+    "percentiles": lambda values, counts, _, inside: stretch(values, counts, inside),
+    "minmax": lambda values, _, __, inside: min_max(values, inside),
 }
 
 
-def mimic_cxr_jpg(stored: Values, inverted: bool) -> Values:
+def mimic_cxr_jpg(stored: Values, counts: Ints, inverted: bool) -> Values:
     """Grey in [0, 1] as the files of MIMIC-CXR-JPG, but for their JPEG compression (quality 95).
 
-    Stored values, before any LUT, are stretched from their least to their greatest over 0 to 255 and truncated,
+    Stored values [n], before any LUT, are stretched from their least to their greatest over 0 to 255 and truncated,
     inverted where the header says MONOCHROME1, and their histogram is equalised (Johnson et al. 2019,
     arXiv 1901.07042, section "Methods", with OpenCV's equalizeHist).
     """
     pixels = (scale(stored, float(stored.min()), float(stored.max())) * 255.0).astype(np.uint8)
-    return equalise(255 - pixels if inverted else pixels).astype(np.float64) / 255.0
+    return equalise(255 - pixels if inverted else pixels, counts).astype(np.float64) / 255.0
 
 
-def equalise(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """uint8 [H, W] whose cumulative histogram is as near a ramp as a look-up table makes it.
+def equalise(values: NDArray[np.uint8], occurrences: Ints) -> NDArray[np.uint8]:
+    """uint8 [n] for values [n] that occur so often: their cumulative histogram is as near a ramp as a table makes it.
 
     The least value present becomes 0 and the greatest 255; rounding is that of OpenCV's equalizeHist (float32
     products, halves to even). A picture of one value stays as it is.
     """
-    counts = np.bincount(pixels.ravel(), minlength=256)
+    # in float64, which holds every count exactly
+    counts = np.bincount(values, weights=occurrences, minlength=256).astype(np.int64)
     first = int(np.flatnonzero(counts)[0])
-    rest = int(pixels.size - counts[first])
+    rest = int(counts.sum() - counts[first])
     if rest == 0:
-        return pixels
+        return values
     above = np.cumsum(counts) - counts[: first + 1].sum()
     table = np.rint(above.astype(np.float32) * np.float32(np.float32(255) / np.float32(rest)))
-    return np.clip(table, 0, 255).astype(np.uint8)[pixels]
+    return np.clip(table, 0, 255).astype(np.uint8)[values]
 
 
 def look_up(values: Values, item: Any, header: Any) -> tuple[Values, Values]:
@@ -168,10 +170,11 @@ def _number(value: Any) -> float:
         return float("nan")
 
 
-def picture_tone(pixels: Values, deep: bool, tone: str) -> Floats:
+def picture_tone(pixels: NDArray[Any], deep: bool, tone: str) -> Floats:
     """Grey in [0, 1] of a PNG's or JPEG's values [H, W]: with `voi`, 8 bits as they are and 16 bits by percentiles."""
+    levels = Levels.of(pixels)
     if tone == MIMIC_CXR_JPG:
-        return mimic_cxr_jpg(pixels, inverted=False).astype(np.float32)
+        return levels.painted(mimic_cxr_jpg(levels.values, levels.counts, inverted=False))
     if tone == "voi" and not deep:
-        return (pixels / 255.0).astype(np.float32)
-    return TONES[tone](pixels, {}, ...).astype(np.float32)
+        return levels.painted(levels.values / 255.0)
+    return levels.painted(TONES[tone](levels.values, levels.counts, {}, ...))

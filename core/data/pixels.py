@@ -6,6 +6,7 @@ import logging
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,7 +94,7 @@ def read_picture(path: Path, tone: str = "voi") -> Film:
             if width * height > MAX_PIXELS:
                 raise UnreadableImageError(f"claims {height} x {width} pixels")
             deep = image.mode.startswith(("I", "F"))
-            pixels: NDArray[np.float64] = np.asarray(image if deep else image.convert("L"), dtype=np.float64)
+            pixels: NDArray[Any] = np.asarray(image if deep else image.convert("L"))
     except Image.DecompressionBombError as error:
         raise UnreadableImageError("claims more pixels than any film has") from error
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:

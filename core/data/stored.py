@@ -19,7 +19,8 @@ from pydicom.uid import (
 )
 
 from core.data.codestream import check_codestream
-from core.data.grey import Inside, Values, number
+from core.data.grey import Inside, number
+from core.data.levels import Values
 from core.data.types import Bools, UnreadableImageError
 
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as PS3.3 C.7.6.3.1.2
@@ -27,8 +28,8 @@ LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as PS3.3 C.7.6.3.1.
 OVERLAY_BIT_POSITIONS = [Tag(group, 0x0102) for group in range(0x6000, 0x6020, 2)]
 
 
-def stored_values(header: Any, notes: list[str]) -> Values:
-    """Stored values [H, W] as float64, of a colour image its luminance; what is odd about them is added to `notes`.
+def stored_values(header: Any, notes: list[str]) -> NDArray[Any]:
+    """Stored values [H, W], integers, or of a colour image its luminance in float64; adds to `notes` what is odd.
 
     Raises UnreadableImageError.
     """
@@ -108,20 +109,21 @@ def _overlay_in_pixels(header: Any) -> bool:
     return any(number(header[tag].value) > 0 for tag in OVERLAY_BIT_POSITIONS if tag in header)
 
 
-def _single_channel(raw: NDArray[Any], kind: str) -> Values:
-    """Raw pixels [H, W] or [H, W, 3] of a photometric interpretation as float64 [H, W]."""
+def _single_channel(raw: NDArray[Any], kind: str) -> NDArray[Any]:
+    """Raw pixels [H, W] or [H, W, 3] of a photometric interpretation as [H, W]."""
     if raw.ndim == 2 and kind in ("MONOCHROME1", "MONOCHROME2"):
-        return raw.astype(np.float64)
+        return raw
     if raw.ndim == 3 and raw.shape[2] == 3 and kind in ("RGB", "YBR_RCT", "YBR_ICT"):
         # The JPEG 2000 decoder has already undone the reversible and the irreversible colour transform.
-        return raw.astype(np.float64) @ LUMINANCE
+        luminance: Values = raw.astype(np.float64) @ LUMINANCE
+        return luminance
     if raw.ndim == 3 and raw.shape[2] == 3 and kind in ("YBR_FULL", "YBR_FULL_422"):
         return raw[..., 0].astype(np.float64)
     raise UnreadableImageError("the photometric interpretation is no grey or RGB image's")
 
 
 def not_padding(stored: Values, header: Any) -> Inside:
-    """Which of the stored values [H, W] are no padding (PS3.3 C.7.5.1.1.2); all of them where every one would be."""
+    """Which of the stored values [n] are no padding (PS3.3 C.7.5.1.1.2); all of them where every one would be."""
     ends = [number(header.get(name)) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
     if np.isnan(ends[0]):
         return ...

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from core.config import TrialConfig, setting
+from core.config import DataConfig, TrialConfig, setting
+from core.data.layout import Layout
 from core.registry import Registry
 from sweeps.doctor import Findings
 from sweeps.ledger import Place
@@ -64,6 +65,22 @@ class Submission(Protocol):
         """Stop what runs, without losing what is on disk. Does nothing when nothing runs."""
 
 
+class Building(Protocol):
+    """A data set that is being built elsewhere. layout: its shards, as they will be. logs: folder of what jobs say."""
+
+    layout: Layout
+    logs: Path
+
+    def describe(self) -> str:
+        """For the user: what was started where, or how far it is."""
+
+    def active(self) -> bool:
+        """Whether anything may still run."""
+
+    def done(self) -> int:
+        """Studies in finished shards."""
+
+
 class Launcher(Protocol):
     """Starts workers, built as `Launcher(config)`.
 
@@ -83,6 +100,9 @@ class Launcher(Protocol):
 
     def refuse(self, config: TrialConfig) -> str:
         """Why this launcher cannot run a trial, for people; "" where it can. Then it is a hole, with this reason."""
+
+    def build(self, data: DataConfig, root: Path, workers: int) -> Building | None:
+        """Build or mend a data set, by `workers` processes here (0 = one per core; None: it is built), or elsewhere."""
 
     def plan(self, trials: Mapping[str, TrialConfig]) -> str:
         """One line for `--dry-run`: how these trials would be run."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.config import TrialConfig, setting
+from core.config import DataConfig, TrialConfig, setting
+from core.data.build import build
 from core.errors import BusyError, Interrupted, UserError, check_range
 from core.workers import cores
 from sweeps.doctor import (
@@ -90,6 +91,10 @@ class Local:
         import torch
 
         return len(self.config.gpus) or torch.cuda.device_count()
+
+    def build(self, data: DataConfig, root: Path, workers: int) -> None:
+        """Build it by processes of this machine."""
+        build(data, root, workers)
 
     def plan(self, trials: Mapping[str, TrialConfig]) -> str:
         """How many side by side."""

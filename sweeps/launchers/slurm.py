@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from core.config import TrialConfig, setting
+from core.config import DataConfig, TrialConfig, setting
 from core.data.build import data_key
 from core.data.store import INDEX
 from core.errors import check_range, require
@@ -14,6 +14,7 @@ from sweeps.doctor import Findings
 from sweeps.launchers.base import LAUNCHERS, LOGS, LauncherConfig, Order, Overview
 from sweeps.shape import shape_of
 from sweeps.slurm import scheduler
+from sweeps.slurm.building import SlurmBuilding, build_on_slurm
 from sweeps.slurm.doctor import examine
 from sweeps.slurm.groups import fitted, groups, refusal
 from sweeps.slurm.overview import Watch
@@ -114,6 +115,11 @@ class Slurm:
         if key not in self._refused:
             self._refused[key] = refusal(like)
         return self._refused[key]
+
+    def build(self, data: DataConfig, root: Path, workers: int) -> SlurmBuilding | None:
+        """Submit an array of tasks, one for each range of shards that are missing, and the job that merges them."""
+        require(workers in (0, self.config.cpus), f"--workers {workers} with SLURM", "launcher.cpus says how many")
+        return build_on_slurm(self.config, data, root)
 
     def plan(self, trials: Mapping[str, TrialConfig]) -> str:
         """How the trials are packed into array tasks."""

@@ -26,6 +26,7 @@ from sweeps.slurm.scheduler import Job
 RUN, FAILED, LIVES = "run.json", "failed", "lives"
 PREFIX = "viewpair"
 DATA_JOB, REPORT_JOB = "data", "report"
+RANGES, MERGE = "ranges", "merge"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import ConfigError
 from sweeps.processes import only_environment
 from sweeps.slurm import scheduler
-from sweeps.slurm.runs import DATA_JOB, LIVES, REPORT_JOB, job_name
+from sweeps.slurm.runs import DATA_JOB, LIVES, MERGE, RANGES, REPORT_JOB, job_name
 from sweeps.slurm.scheduler import SchedulerError, complaint
 from sweeps.slurm.time_limit import minutes
 
@@ -71,6 +71,22 @@ class Jobs:
         executor = self._executor(job_name(self.folder, tasks[0]), settings)
         executor.parameters["map_count"] = len(tasks)
         return self._send(executor, command)
+
+    def ranges(self, count: int) -> str:
+        """An array whose tasks build a range of one data set's shards each, without GPUs."""
+        config = self._config
+        settings = self._settings([]) | {"setup": self._setup(RANGES, "$SLURM_ARRAY_TASK_ID")} | self._helper()
+        settings |= {"array_parallelism": config.max_parallel, "srun_args": [f"--cpus-per-task={config.cpus}"]}
+        executor = self._executor(job_name(self.folder, RANGES), settings)
+        executor.parameters["map_count"] = count
+        return self._send(executor, f"-m sweeps.slurm.part {shlex.quote(str(self.folder))} {RANGES}")
+
+    def merge(self, after: Sequence[str]) -> str:
+        """The job that writes the data set's index, once the jobs in `after` have ended: it says what is missing."""
+        chain = [f"afterany:{':'.join(after)}"] if after else []
+        settings = self._settings(chain) | {"setup": self._setup(MERGE, "0")} | self._helper()
+        executor = self._executor(job_name(self.folder, MERGE), settings)
+        return self._send(executor, f"-m sweeps.slurm.part {shlex.quote(str(self.folder))} {MERGE}")
 
     def report(self, ablations: Iterable[str], root: Path, after: Sequence[str]) -> str:
         """The job that writes the report, once the jobs in `after` have ended, however they did."""

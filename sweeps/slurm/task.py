@@ -10,6 +10,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from core.config import TrialConfig
@@ -51,14 +52,16 @@ def main(words: list[str]) -> int:
     """Run a task's part; returns the exit code."""
     run, what, first = read_run(Path(words[0])), words[1], int(words[2])
     number = first + int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
+    return exit_code(lambda warned: build(run) if what == "data" else work(run, number, warned))
+
+
+def exit_code(work: Callable[[Warned], None]) -> int:
+    """Do a task's work while warnings are heard; what slurm/requeue.sh is to know of its end."""
     warned = Warned()
     print_to_logs()
     try:
         with warned.heard():
-            if what == "data":
-                build(run)
-            else:
-                work(run, number, warned)
+            work(warned)
     except Interrupted as stopped:
         print(f"stopped: {stopped}", flush=True)
         return STOPPED
@@ -209,6 +212,11 @@ def note_start(folder: Path, run: Run) -> None:
         )
     write_json(path, {**now, "starts": starts})
     # only now may slurm/requeue.sh put a task back that breaks: the count above is what ends that
+    mark_life()
+
+
+def mark_life() -> None:
+    """Leave the mark that this life of the task got somewhere (see slurm/requeue.sh)."""
     Path(f"{os.environ['VIEWPAIR_LIVES']}-{os.environ.get('SLURM_RESTART_COUNT', '0')}").touch()
 
 

@@ -19,6 +19,7 @@ EXAMPLES = (
     "bench decoder model=base data.size=224 train.batch_size=16 method.mask_ratio=0.75",
     "bench loader data.patients=200",
     "bench scale train.batch_size=256",
+    "bench build data.size=224 --repeat 3",
     "bench phantom --repeat 3",
     "bench engines model=base data.size=224 train.batch_size=64",
     "bench statistics --simulations 500",
@@ -32,6 +33,7 @@ ACTIONS = {
     "decoder": "the step with each decoder of a masked autoencoder: what CrossMAE's saves, in FLOPs and in time",
     "loader": "reading batches beside a DataLoader, torchxrayvision and memcpy: images per second, seconds waited",
     "scale": "a simulated data set of MIMIC-CXR's size: seconds to open and to draw an epoch, memory",
+    "build": "building from made DICOM, PNG and JPEG files: images per second beside the decoders alone",
     "phantom": "rendering the phantom: milliseconds a study on one core",
     "engines": "DDP and ZeRO 0-3 on several processes: seconds per step and in communication, memory",
     "ledger": "listing finished trials on the disk of paths.root: milliseconds per thousand",
@@ -83,6 +85,10 @@ def measure(trial: TrialConfig, arguments: argparse.Namespace) -> list[dict[str,
         from core.bench.decoder import bench_decoder
 
         return bench_decoder(trial, arguments.repeat)
+    if arguments.action == "build":
+        from core.bench.build import bench_build
+
+        return bench_build(trial, arguments.repeat)
     if arguments.action == "phantom":
         from core.bench.phantom import bench_phantom
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
+if TYPE_CHECKING:
+    from sweeps.config import SweepConfig
+
 LINE = "build a data set's shards, check them and their films, or print its card"
-PRIMARY = "trial"
+PRIMARY = "sweep"
 ACTIONS = {
     "build": "build the shards, or mend those that are damaged",
     "check": "verify every byte; look for leaks over splits and odd films; write card/ with figures",
@@ -18,34 +22,49 @@ EXAMPLES = (
     "data data=phantom",
     "data data=folder data.csv=/path/films.csv data.size=224",
     "data check data=mimic_cxr data.root=/path/mimic-cxr-jpg",
+    "data build data=nih data.root=/path/nih launcher=slurm launcher.partition=cpu launcher.max_parallel=8",
     "data card data=folder data.csv=/path/films.csv",
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this verb."""
-    parser.add_argument("--workers", type=int, default=0, help="processes that pack shards (default: one per core)")
+    parser.add_argument("--workers", type=int, default=0, help="processes that decode films (default: one per core)")
+    parser.add_argument("--wait", action="store_true", help="follow a build that runs elsewhere (SLURM) to its end")
 
 
 def run(config: DictConfig, arguments: argparse.Namespace) -> int:
     """Do what the action says; the last line names the data set's folder."""
-    from core.compose import to_trial
-    from core.data.build import build, data_key
+    from core.data.build import data_folder
     from core.data.checks import data_card
+    from sweeps.config import to_sweep
 
-    trial = to_trial(config)
-    root = Path(trial.paths.root)
-    folder = root / "data" / data_key(trial.data)
+    settings = to_sweep(config)
+    folder = data_folder(settings.data, Path(settings.paths.root))
     if arguments.action == "build":
-        store = build(trial.data, root, arguments.workers)
-        counts = ", ".join(f"{split} {table.n_studies}" for split, table in store.splits.items())
-        print(f"built {store.name} at {store.size} px; studies: {counts}")
+        print(built(settings, folder, arguments))
     elif arguments.action == "check":
         print_check(folder)
     else:
         print(data_card(folder))
     print(folder)
     return 0
+
+
+def built(settings: SweepConfig, folder: Path, arguments: argparse.Namespace) -> str:
+    """Build a data set where the launcher says; what became of it, or how far it is."""
+    from core.data.store import open_store
+    from sweeps.building import build_on, see_through
+
+    building = build_on(settings.launcher, settings.data, Path(settings.paths.root), arguments.workers)
+    if building is not None and not arguments.wait:
+        return f"{building.describe()}\nhow far it is, or once more what failed: the same command again"
+    if building is not None:
+        print(building.describe(), flush=True)
+        see_through(building)
+    store = open_store(folder)
+    counts = ", ".join(f"{split} {table.n_studies}" for split, table in store.splits.items())
+    return f"built {store.name} at {store.size} px; studies: {counts}"
 
 
 def print_check(folder: Path) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import multiprocessing
 import os
-import platform
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -24,10 +22,9 @@ from core.errors import DataError
 from core.io import canonical_hash, read_json, write_json
 from core.progress import Progress
 from core.threads import one_thread
-from core.workers import cores, die_with_parent
+from core.workers import cores, die_with_parent, keep_freed_memory
 
 VERSION = 4  # of the phantom's code: raised whenever the same settings would give other bytes
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 DONE, STARTED, PARTIAL = "phantom.json", "phantom-settings.json", ".partial"
 
 
@@ -100,16 +97,8 @@ def _start_worker() -> None:
 
 def single_process() -> AbstractContextManager[None]:
     """Set this process up to render by itself; what is returned puts its number of threads back on leaving."""
-    _keep_freed_memory()
+    keep_freed_memory()
     return one_thread()
-
-
-def _keep_freed_memory() -> None:
-    """Freed memory stays with the process: faulting in each temporary array anew costs more than the sums in it."""
-    if platform.libc_ver()[0] == "glibc":
-        mallopt = ctypes.CDLL(None).mallopt
-        for option, size in ((M_TRIM_THRESHOLD, 1 << 28), (M_MMAP_THRESHOLD, 1 << 26), (M_TOP_PAD, 1 << 24)):
-            mallopt(option, size)
 
 
 def complete_patient(config: PhantomConfig, folder: Path, number: int) -> None:

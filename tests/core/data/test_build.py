@@ -115,16 +115,16 @@ def test_the_index_counts(pristine: Path) -> None:
 KILLED = """
 import sys, time
 from pathlib import Path
-import core.data.shards as shards
+import core.data.packing as packing
 from core.data.build import prepare
 from core.data.readers.folder import FolderConfig
-quick = shards.load_picture
+quick = packing.load_picture
 def slow(*arguments):
     time.sleep(0.02)
     with open(sys.argv[2] + "/calls", "a") as calls:
         calls.write(".")
     return quick(*arguments)
-shards.load_picture = slow
+packing.load_picture = slow
 prepare(FolderConfig(csv=sys.argv[1], size=16, studies_per_shard=8), Path(sys.argv[2]), workers=1)
 """
 

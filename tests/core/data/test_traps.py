@@ -16,6 +16,7 @@ from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless
 from core.data.borders import without_borders
 from core.data.dicom import read_dicom
 from core.data.grey import mimic_cxr_jpg
+from core.data.levels import Levels
 from core.data.pixels import Rendering, load_picture, read_film
 from core.data.polarity import looks_inverted
 from core.data.types import UnreadableImageError
@@ -98,7 +99,9 @@ def test_mimic_cxr_jpg_is_what_opencv_makes(inverted: bool, tmp_path: Path) -> N
 @pytest.mark.parametrize("seed", range(4))
 def test_mimic_cxr_jpg_of_noise_has_opencvs_bytes(seed: int) -> None:
     stored = np.random.default_rng(seed).normal(2000, 600, (97, 61)).round()
-    shown = np.rint(mimic_cxr_jpg(stored, bool(seed % 2)) * 255).astype(np.uint8)
+    levels = Levels.of(stored)
+    shades = mimic_cxr_jpg(levels.values, levels.counts, bool(seed % 2))
+    shown = np.rint(levels.painted(shades) * 255).astype(np.uint8)
     assert hashlib.sha256(shown.tobytes()).hexdigest()[:16] == OPENCV_NOISE[seed]
 
 

@@ -1,0 +1,143 @@
+"""What building costs beyond the decoders: a data set built beside its files only decoded, by as many processes.
+
+The files are made: films as large as detectors have them and small ones, in the formats that films come in. Ways take
+turns within one run, so that their ratio may be believed; how fast any of them is hangs on the machine.
+"""
+
+from __future__ import annotations
+
+import csv
+import multiprocessing
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from PIL import Image
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+from core.bench.mutants import dicom, picture
+from core.config import TrialConfig
+from core.data.build import build
+from core.data.packing import CHUNK, start_worker
+from core.data.pixels import square
+from core.data.readers.folder import FolderConfig
+from core.workers import cores
+
+# Height and width of a film, px: how many files of it for each process.
+FILMS = {(2500, 2048): 24, (512, 512): 240}
+DISTINCT = 3  # films; the other files are links to these
+FORMATS: dict[str, Callable[[np.ndarray], bytes]] = {
+    "DICOM, JPEG 2000": lambda film: dicom(film, JPEG2000Lossless),
+    "DICOM, JPEG-LS": lambda film: dicom(film, JPEGLSLossless),
+    "DICOM, RLE": lambda film: dicom(film, RLELossless),
+    "DICOM, deflated": lambda film: dicom(film, DeflatedExplicitVRLittleEndian),
+    "DICOM, plain": lambda film: dicom(film, ExplicitVRLittleEndian),
+    "PNG, 16 bits": lambda film: picture(film, "PNG"),
+    "PNG": lambda film: picture((film >> 4).astype(np.uint8), "PNG"),
+    "JPEG": lambda film: picture((film >> 4).astype(np.uint8), "JPEG"),
+}
+
+
+def bench_build(config: TrialConfig, repeats: int) -> list[dict[str, Any]]:
+    """Rows (files, film, images, decoded_per_second, built_per_second, of_decoders, of_decoders_and_resize).
+
+    Images per second of one process per core: only decoded to an array; built, from the table to the index, at
+    `data.size`. of_decoders: the second over the first. of_decoders_and_resize: over decoding and shrinking, the least
+    that can be done with a film. Each is the median of `repeats` rounds.
+    """
+    rows = []
+    for shape, each in FILMS.items():
+        films = [made_film(shape, seed) for seed in range(DISTINCT)]
+        for name, encode in FORMATS.items():
+            with tempfile.TemporaryDirectory() as folder:
+                table = write_files(Path(folder), [encode(film) for film in films], each * cores())
+                rows.append({"files": name, "film": f"{shape[0]} x {shape[1]}", **compare(config, table, repeats)})
+    return rows
+
+
+def made_film(shape: tuple[int, int], seed: int) -> np.ndarray:
+    """uint16 [H, W] of 12 bits: a bright middle between two dark lungs, and noise that a compressor cannot foretell."""
+    y, x = np.meshgrid(*(np.linspace(-1, 1, side, dtype=np.float32) for side in shape), indexing="ij")
+    lungs = sum(np.exp(-(((x - side) / 0.25) ** 2) - (y / 0.6) ** 2) for side in (-0.45, 0.45))
+    film = 3000 * np.exp(-(x**2) - 0.3 * y**2) * (1 - 0.6 * lungs)
+    noise = np.random.default_rng(seed).normal(0, 8, shape).astype(np.float32)
+    return np.clip(film + noise, 0, 4095).astype(np.uint16)
+
+
+def write_files(folder: Path, contents: list[bytes], count: int) -> Path:
+    """`count` files of these contents in turn, and the CSV that lists them; returns its path."""
+    rows = []
+    for number in range(count):
+        path = folder / f"{number:06d}.film"
+        if number < len(contents):
+            path.write_bytes(contents[number])
+        else:
+            os.link(folder / f"{number % len(contents):06d}.film", path)
+        rows.append([path.name, f"p{number}", f"s{number}", "PA", number % 2])
+    with (folder / "films.csv").open("w", newline="") as handle:
+        csv.writer(handle).writerows([["path", "patient_id", "study_id", "view", "Edema"], *rows])
+    return folder / "films.csv"
+
+
+def compare(config: TrialConfig, table: Path, repeats: int) -> dict[str, Any]:
+    """The columns of one row."""
+    paths = sorted(table.parent.glob("*.film"))
+    data = FolderConfig(csv=str(table), size=config.data.size, studies_per_shard=64)
+    seconds: dict[str, list[float]] = {"decode": [], "shrink": [], "build": []}
+    for _ in range(repeats):
+        seconds["decode"].append(timed(lambda: over_processes(decoded, paths)))
+        with tempfile.TemporaryDirectory() as root:
+            seconds["build"].append(timed(lambda root=root: build(data, Path(root))))  # type: ignore[misc]
+        seconds["shrink"].append(timed(lambda: over_processes(partial(shrunk, size=config.data.size), paths)))
+    decode, shrink, whole = (statistics.median(seconds[way]) for way in ("decode", "shrink", "build"))
+    rates = {"decoded_per_second": len(paths) / decode, "built_per_second": len(paths) / whole}
+    return {"images": len(paths), **rates, "of_decoders": decode / whole, "of_decoders_and_resize": shrink / whole}
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that something takes."""
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def over_processes(work: Callable[[Path], None], paths: list[Path]) -> None:
+    """Do something with every file, by processes like those that build."""
+    context = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(cores(), mp_context=context, initializer=start_worker) as pool:
+        for _ in pool.map(work, paths, chunksize=CHUNK):
+            pass
+
+
+def decoded(path: Path) -> None:
+    """Decode a file, and no more."""
+    as_array(path)
+
+
+def shrunk(path: Path, size: int) -> None:
+    """Decode a file and shrink it as any builder must."""
+    square(as_array(path).astype(np.float32), size, "pad")
+
+
+def as_array(path: Path) -> np.ndarray:
+    """The pixels [H, W] of a file, by its library alone."""
+    with path.open("rb") as handle:
+        is_dicom = handle.read(132)[128:] == b"DICM"
+    if is_dicom:
+        return pydicom.dcmread(path).pixel_array
+    with Image.open(path) as image:
+        return np.asarray(image)

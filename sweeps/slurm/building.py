@@ -1,0 +1,131 @@
+"""A data set built by a job array: a task for each range of missing shards, then a job that merges them.
+
+runs/build-<data set>-<when>/build.json: the data set's settings and which shards each task writes. What is finished is
+seen in the data set's own folder, so a task that failed or was killed is made up for by submitting again: what is
+missing then is cut into ranges anew.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.compose import trial_from_dict
+from core.config import DataConfig
+from core.data.build import data_folder
+from core.data.layout import Layout, cut, publish, read_layout
+from core.data.shards import ShardPlan
+from core.io import json_ready, read_json, write_json
+from core.progress import state
+from sweeps.folders import runs_folder
+from sweeps.launchers.base import LOGS
+from sweeps.slurm import scheduler
+from sweeps.slurm.runs import LIVES, jobs_of
+from sweeps.slurm.scheduler import Job
+from sweeps.slurm.submit import Jobs, test
+
+if TYPE_CHECKING:
+    from sweeps.launchers.slurm import SlurmConfig
+
+BUILD = "build.json"
+# so that a task that takes longer than others, or is lost, costs little
+RANGES_BESIDE = 4
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the tasks of one submission are to do, as `build.json` has it. ranges: names of shards, by task."""
+
+    data: DataConfig
+    target: Path
+    ranges: tuple[tuple[str, ...], ...]
+    launcher: Mapping[str, Any]
+
+    def layout(self) -> Layout:
+        """The data set's shards."""
+        return read_layout(self.data, self.target)
+
+
+def write_order(folder: Path, layout: Layout, ranges: Sequence[Sequence[str]], launcher: Mapping[str, Any]) -> None:
+    """Write the folder of a submission, build.json last."""
+    for name in (LIVES, LOGS):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    plain = {"data": asdict(layout.config), "target": layout.folder.absolute(), "ranges": ranges, "launcher": launcher}
+    write_json(folder / BUILD, json_ready(plain))
+
+
+def read_order(folder: Path) -> Order:
+    """Read it back. Raises DataError."""
+    saved = read_json(folder / BUILD)
+    data = trial_from_dict({"data": saved["data"]}).data
+    return Order(data, Path(saved["target"]), tuple(map(tuple, saved["ranges"])), saved["launcher"])
+
+
+def build_on_slurm(config: SlurmConfig, data: DataConfig, root: Path) -> SlurmBuilding | None:
+    """Submit what is missing of a data set, or rejoin the jobs that see to it; None where nothing is missing.
+
+    The data set's tables are read here, so that what is wrong with them is told at once. Raises UserError.
+    """
+    test(config)
+    target = data_folder(data, root)
+    for earlier in sorted(runs_folder(root).glob(f"build-{target.name}-*/{BUILD}")):
+        if under_way := jobs_of(earlier.parent):
+            return SlurmBuilding(earlier.parent, read_order(earlier.parent).layout(), array_ids(under_way))
+    layout = publish(data, target)
+    missing = layout.unfinished()
+    if not missing and layout.indexed():
+        return None
+    ranges = cut(missing, min(RANGES_BESIDE * config.max_parallel, scheduler.max_array_size()))
+    folder = runs_folder(root) / f"build-{target.name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+    write_order(folder, layout, ranges, asdict(config))
+    jobs = Jobs(config, folder)
+    array = [jobs.ranges(len(ranges))] if ranges else []
+    return SlurmBuilding(folder, layout, [*array, jobs.merge(after=array)])
+
+
+def array_ids(jobs: Sequence[Job]) -> list[str]:
+    """The numbers of jobs, an array's once, in their order."""
+    return list(dict.fromkeys(job.id.split("_")[0] for job in jobs))
+
+
+class SlurmBuilding:
+    """A submission that waits or runs. jobs: their numbers, the merging one last."""
+
+    def __init__(self, folder: Path, layout: Layout, jobs: Sequence[str]) -> None:
+        self.folder, self.layout, self.logs, self._jobs = folder, layout, folder / LOGS, jobs
+        self._order = read_order(folder)
+        self._since = (folder / BUILD).stat().st_mtime
+
+    def describe(self) -> str:
+        """How many tasks under which numbers, how far they are, and how to stop them."""
+        total, done = self.layout.n_studies, self.done()
+        lately = done - (total - self._ordered())
+        return (
+            f"{len(self._order.ranges)} ranges of shards, at most {self._order.launcher['max_parallel']} at once:"
+            f" {state(done, total, 'studies', lately, time.time() - self._since)}\n"
+            f"jobs {', '.join(self._jobs)} (to stop: scancel {' '.join(self._jobs)}); logs in {self.logs}"
+        )
+
+    def active(self) -> bool:
+        """Whether a job of it waits or runs."""
+        return bool(jobs_of(self.folder))
+
+    def done(self) -> int:
+        """Studies in shards that were there before, or whose record was written since."""
+        written = [plan for plan in self._plans() if self._written(plan.name)]
+        return self.layout.n_studies - self._ordered() + sum(len(plan.studies) for plan in written)
+
+    def _plans(self) -> list[ShardPlan]:
+        return self.layout.named([name for names in self._order.ranges for name in names])
+
+    def _ordered(self) -> int:
+        """Studies in the shards that were submitted."""
+        return sum(len(plan.studies) for plan in self._plans())
+
+    def _written(self, name: str) -> bool:
+        record = self.layout.folder / f"{name}.json"
+        return record.exists() and record.stat().st_mtime >= self._since

@@ -1,0 +1,44 @@
+"""The values of a film: that what is worked out for them is what every pixel would get, bit by bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from core.data.levels import BLOCK, Levels, percentiles
+
+RANDOM = np.random.default_rng(3)
+SHAPE = (191, 257)  # more than one block, and no multiple of it
+FILMS = {
+    "8 bits": RANDOM.integers(0, 256, SHAPE).astype(np.uint8),
+    "16 bits": RANDOM.integers(0, 65536, SHAPE).astype(np.uint16),
+    "signed": RANDOM.integers(-32768, 32768, SHAPE).astype(np.int16),
+    "a few far from zero": RANDOM.integers(1_000_000, 1_000_009, SHAPE).astype(np.int32),
+    "far apart": RANDOM.integers(-(2**31), 2**31, SHAPE).astype(np.int32),
+    "unsigned, 32 bits": np.array([[0, 2**32 - 1], [7, 7]], dtype=np.uint32),
+    "luminance": RANDOM.random(SHAPE),
+    "one value": np.full((3, 2), 5, dtype=np.uint16),
+    "columns first": np.asfortranarray(RANDOM.integers(0, 99, SHAPE)),
+}
+
+
+@pytest.mark.parametrize("name", FILMS)
+def test_painting_gives_every_pixel_what_its_value_becomes(name: str) -> None:
+    film = FILMS[name]
+    levels = Levels.of(film)
+    assert film.size > BLOCK or name in ("unsigned, 32 bits", "one value")
+    values, counts = np.unique(film, return_counts=True)
+    np.testing.assert_array_equal(levels.values, values.astype(np.float64))
+    np.testing.assert_array_equal(levels.counts, counts)
+    painted = levels.painted(np.sin(levels.values / 77.0))
+    assert painted.dtype == np.float32
+    np.testing.assert_array_equal(painted, np.sin(film.astype(np.float64) / 77.0).astype(np.float32))
+
+
+@pytest.mark.parametrize("slope", [1.0, 0.37, -2.1])
+@pytest.mark.parametrize("name", FILMS)
+def test_percentiles_are_those_of_all_pixels(name: str, slope: float) -> None:
+    film, levels = FILMS[name], Levels.of(FILMS[name])
+    which = (0.0, 0.5, 12.3, 50.0, 99.5, 100.0)
+    expected = np.percentile(film.astype(np.float64) * slope + 3.1, which)
+    assert percentiles(levels.values * slope + 3.1, levels.counts, which) == expected.tolist()
