@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from tarfile import BLOCKSIZE
 from typing import Any
 
 import numpy as np
 
 from core.config import DataConfig
 from core.data.index import write_index
+from core.data.packing import ImagePlan, StudyPlan
 from core.data.pixels import Rendering
-from core.data.shards import TAR_HEADER, ImagePlan, Record, ShardPlan, StudyPlan
+from core.data.shards import Record, ShardPlan
 from core.data.types import CHEXPERT_LABELS, SPLITS, Ints
 
-NPY_HEADER, META_MEMBER = 128, 3 * TAR_HEADER
+NPY_HEADER, META_MEMBER = 128, 3 * BLOCKSIZE
 VIEWS, VIEW_SHARES = ("frontal", "lateral", "unknown"), (0.64, 0.32, 0.04)
 LABELS, LABEL_SHARES = (1.0, 0.0, -1.0, float("nan")), (0.1, 0.05, 0.03, 0.82)
 
@@ -78,10 +80,10 @@ def sparse_shard(plan: ShardPlan, folder: Path, size: int) -> Record:
     written: list[dict[str, Any]] = []
     end = 0
     for study in plan.studies:
-        pixels = end + TAR_HEADER + NPY_HEADER
+        pixels = end + BLOCKSIZE + NPY_HEADER
         places = [pixels + slot * size * size for slot in range(len(study.images))]
         end = pixels + len(places) * size * size
-        end += -end % TAR_HEADER + META_MEMBER
+        end += -end % BLOCKSIZE + META_MEMBER
         images = [
             {"image_id": image.image_id, "view": image.view, "offset": offset, "pixels": image.image_id[:32]}
             for image, offset in zip(study.images, places, strict=True)
