@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
+import psutil
 import pytest
 
 from core.data.build import data_folder, prepare
@@ -85,13 +88,18 @@ def test_a_task_that_is_killed_goes_on(cluster: DevCluster, films: Path, whole: 
     path = f"launcher.setup=['export PYTHONPATH={slow(tmp_path)}:$PYTHONPATH']"
     finished(viewpair(words(films, tmp_path, path), cluster.env))
     cluster.wait_until(lambda: len(list(folder.glob("*-*.json"))) == 1, 90)
-    job = next(job for job, seen in cluster.squeue().items() if job.endswith("_0") and seen.state == "RUNNING")
-    cluster.output("scancel", "--signal=KILL", job)
+    os.kill(task(tmp_path), signal.SIGKILL)
     (tmp_path / "go").touch()
     cluster.wait_until(lambda: idle(cluster), 150)
     # its second life wrote the rest
     assert list((tmp_path / "runs").glob("build-*/lives/ranges-0-1"))
     assert digests(folder) == whole
+
+
+def task(root: Path) -> int:
+    """The process of the one task of `root` that runs."""
+    lines = {process.pid: process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])}
+    return next(pid for pid, line in lines.items() if line[2:4] == ["-m", "sweeps.slurm.part"] and str(root) in line[4])
 
 
 def slow(folder: Path) -> Path:
