@@ -19,14 +19,15 @@ from core.errors import ConfigError, did_you_mean
 from core.io import atomic_path
 from sweeps.declared import DeclaredCell
 
-# Okabe and Ito's colours, safe for the colour-blind, then three of Tol's muted set. One method, one colour, everywhere.
+# Okabe and Ito's colours, safe for the colour-blind, then some of Tol's muted set. One method, one colour, everywhere.
+# No two of one hue, because the rows of a method are told apart by tones.
 METHOD_COLOURS = {
     "mvmae": "#0072B2",
     "mae": "#E69F00",
     "vicreg": "#009E73",
     "supervised": "#CC79A7",
     "random": "#7F7F7F",
-    "simclr": "#56B4E9",
+    "simclr": "#8C564B",
     "dino": "#D55E00",
     "byol": "#882255",
     "moco": "#999933",
@@ -39,6 +40,13 @@ TITLES = {
     "mae": "MAE",
     "vicreg": "VICReg",
     "supervised": "Supervised",
+    "simclr": "SimCLR",
+    "byol": "BYOL",
+    "mocov3": "MoCo v3",
+    "dino": "DINO",
+    "barlow_twins": "Barlow Twins",
+    "mlvicx": "MLVICX",
+    "mvmae_v2t": "MVMAE-V2T",
     "pairing": "Pairing",
     "method.mask_ratio": "Masking ratio",
     "method.weight": "Alignment weight β",

@@ -34,8 +34,8 @@ def draw(summary: Summary) -> Drawn | None:
     labels = []
     for place, row in enumerate(rows):
         tone = tones[place]
-        # A small shift keeps the intervals of equal fractions apart.
-        shift = 1 + 0.07 * (place - (len(rows) - 1) / 2)
+        # A small shift keeps the intervals of equal fractions apart, and all of them about their fraction.
+        shift = 1 + min(0.07, 0.6 / len(rows)) * (place - (len(rows) - 1) / 2)
         found = [(c.fraction * shift, row.entries[c.key].estimate) for c in columns]
         found = [(x, e) for x, e in found if math.isfinite(e.mean)]
         if not found:

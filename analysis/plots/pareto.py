@@ -25,6 +25,8 @@ MOST_NAMES = 12
 
 def draw(summary: Summary) -> Drawn | None:
     """A point per row that was trained; None with fewer than two of them."""
+    from matplotlib.ticker import LogLocator
+
     rows = {row.cell.name: row for row in summary.rows}
     found = [e for e in efficiency(summary) if math.isfinite(e.hours) and e.hours > 0]
     if len(found) < 2:
@@ -42,6 +44,9 @@ def draw(summary: Summary) -> Drawn | None:
         if e.is_on_front or len(found) <= MOST_NAMES:
             labels.append((e.auroc.mean, row_title(rows[e.row]), tone))
     panel.set_xscale("log")
+    for part in (panel.xaxis.set_major_formatter, panel.xaxis.set_minor_formatter):
+        part("{x:.3g}")
+    panel.xaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
     panel.set_xlabel("Device hours of training, mean over seeds")
     panel.set_ylabel(f"{AUROC}, {summary.main.title} of labels")
     plain_axes(panel)

@@ -34,7 +34,8 @@ def draw(summary: Summary) -> Drawn | None:
     figure, panels = new_figure(5.6, 3.2)
     panel = panels[0][0]
     areas = [
-        _draw_row(panel, row, tone, thresholds, summary) for row, tone in zip(rows, row_colours(rows), strict=True)
+        _draw_row(panel, row, tone, thresholds, summary, alpha=0.5 / max(6, len(rows)))
+        for row, tone in zip(rows, row_colours(rows), strict=True)
     ]
     panel.set(xlim=(thresholds[0], thresholds[-1]), ylim=(0, 1.02))
     panel.set_xlabel(f"AUROC of a label, {summary.main.title} of labels")
@@ -53,11 +54,11 @@ def _legend(panel: Any, areas: Sequence[float]) -> None:
     panel.legend(handles=[handles[place] for place in order], loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=7)
 
 
-def _draw_row(panel: Any, row: Row, tone: str, thresholds: Any, summary: Summary) -> float:
-    """Draw one line with its band; returns the mean share, the area below it."""
+def _draw_row(panel: Any, row: Row, tone: str, thresholds: Any, summary: Summary, alpha: float) -> float:
+    """Draw one line with its band, which is the paler the more there are; returns the mean share, the area below it."""
     shares = performance_profile(resample_runs(by_label(row, summary.config), summary.config), thresholds)
     edge = (1 - summary.config.level) / 2
     low, high = np.quantile(shares[1:], [edge, 1 - edge], axis=0)
-    panel.fill_between(thresholds, low, high, color=tone, alpha=0.08, lw=0)
+    panel.fill_between(thresholds, low, high, color=tone, alpha=alpha, lw=0)
     panel.step(thresholds, shares[0], color=tone, lw=1.5, where="post", label=row_title(row))
     return float(shares[0].mean())

@@ -12,6 +12,7 @@ from analysis.summary import Row, Summary
 from analysis.tables import label_rows
 
 MAX_ROWS = 6
+ACROSS = 4  # panels side by side
 
 Curve = Mapping[int, float]
 
@@ -25,8 +26,11 @@ def draw(summary: Summary) -> Drawn | None:
             panels_of.setdefault(row.cell.method, []).append((row, curves))
     if not panels_of:
         return None
-    figure, panels = new_figure(max(3.2, 1.95 * len(panels_of)), 2.5, 1, len(panels_of))
-    for panel, (method, rows) in zip(panels[0], panels_of.items(), strict=True):
+    columns, lines = min(ACROSS, len(panels_of)), math.ceil(len(panels_of) / ACROSS)
+    figure, panels = new_figure(max(3.2, 1.95 * columns), 0.4 + 2.1 * lines, lines, columns)
+    for panel in panels.flat[len(panels_of) :]:
+        panel.set_axis_off()
+    for panel, (method, rows) in zip(panels.flat, panels_of.items(), strict=False):
         tones = shades(colour(rows[0][0].cell), len(rows)) if len(rows) > 1 else [colour(rows[0][0].cell)]
         for (row, curves), tone in zip(rows, tones, strict=True):
             steps, mean, low, high = over_seeds(curves)
@@ -36,9 +40,11 @@ def draw(summary: Summary) -> Drawn | None:
         panel.set_xlabel("Optimiser step")
         plain_axes(panel)
         if len(rows) > 1:
-            # A loss falls: the upper right corner is the free one, and ends too close together for direct labels.
-            panel.legend(loc="upper right", fontsize=6.5, handlelength=1.4, borderaxespad=0.1)
-    panels[0][0].set_ylabel("Training loss")
+            # Above the curves: their ends lie too close together for direct labels.
+            panel.set_ylim(top=panel.get_ylim()[0] + 1.25 * (panel.get_ylim()[1] - panel.get_ylim()[0]))
+            panel.legend(loc="upper right", fontsize=6.5, handlelength=1.4, borderaxespad=0.1, labelspacing=0.3)
+    for panel in panels[:, 0]:
+        panel.set_ylabel("Training loss")
     n = sum(len(curves) for rows in panels_of.values() for _, curves in rows)
     note = f"n = {n} trials; lines: mean over seeds; bands: range of the seeds; losses of two methods do not compare"
     footer(figure, note)
