@@ -214,6 +214,9 @@ class OptimConfig:
     name: str = setting("adamw", "which optimiser: adamw | lars")
     base_lr: float = setting(1.2e-4, "learning rate at a global batch of 256 studies; scaled linearly")
     weight_decay: float = setting(0.05, "weight decay")
+    final_weight_decay: float | None = setting(
+        None, "the weight decay moves to this along half a cosine (DINO: from 0.04 to 0.4); null = it stays"
+    )
     betas: list[float] = setting([0.9, 0.999], "AdamW's betas")
     momentum: float = setting(0.9, "LARS' momentum")
     decay_norms: bool = setting(False, "decay biases and norms too")
@@ -225,6 +228,9 @@ class OptimConfig:
         check_choice("optim.name", self.name, ("adamw", "lars"))
         check_range("optim.base_lr", self.base_lr, 0, 100, open_low=True)
         check_range("optim.weight_decay", self.weight_decay, 0, 10)
+        if self.final_weight_decay is not None:
+            check_range("optim.weight_decay", self.weight_decay, 0, 10, open_low=True)
+            check_range("optim.final_weight_decay", self.final_weight_decay, 0, 10, open_low=True)
         check_range("optim.warmup_epochs", self.warmup_epochs, 0, 1e6)
         check_range("optim.final_lr_fraction", self.final_lr_fraction, 0, 1)
         check_range("optim.clip", self.clip, 0, 1e9)

@@ -28,6 +28,9 @@ def result_config(config: TrialConfig) -> dict[str, Any]:
     """
     plain = trial_to_dict(config)
     chosen = {name: plain[name] for name in RESULT_FIELDS}
+    if config.optim.final_weight_decay is None:
+        # Trials of before there was such a setting keep their ids.
+        chosen["optim"] = {key: value for key, value in plain["optim"].items() if key != "final_weight_decay"}
     chosen |= _curation(config)
     chosen |= {"data": data_key(config.data), "loader.backend": config.loader.backend}
     chosen |= initial_identity(config.init)

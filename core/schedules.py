@@ -38,6 +38,11 @@ def scheduled(
     return start + (end - start) * ramp(shape, progress, since / max(1, per_epoch), steepness)
 
 
+def weight_decay(start: float, end: float, step: int, total: int) -> float:
+    """Half a cosine from `start` at the first of `total` steps to `end` at the last (Caron et al. 2021, code)."""
+    return scheduled("cosine", start, end, step, 0, total, 1, 0.0)
+
+
 def learning_rate(peak: float, step: int, warmup: float, total: int, final_fraction: float) -> float:
     """Linear warm-up to `peak` over `warmup` steps, then half a cosine down to `final_fraction` * peak."""
     if step < warmup:

@@ -38,7 +38,7 @@ from core.initial import initialise
 from core.io import read_json, write_json
 from core.methods.base import METHODS, Method, MethodContext, ViewBatch
 from core.models.compiled import compile_blocks
-from core.schedules import learning_rate
+from core.schedules import learning_rate, weight_decay
 from core.stages import Stage, stages
 
 OnStep = Callable[[int, int], None]
@@ -231,6 +231,9 @@ class Run:
         views = augment(batch.to(device), self.config.augment, step_generator(device, seed, step, AUGMENT_STREAM))
         plan = self.plan
         lr = learning_rate(plan.peak_lr, step, plan.warmup, plan.total, self.config.optim.final_lr_fraction)
+        optim = self.config.optim
+        if optim.final_weight_decay is not None:
+            self.engine.set_weight_decay(weight_decay(optim.weight_decay, optim.final_weight_decay, step, plan.total))
         losses = self.engine.step(views, step, lr, step_generator(device, seed, step, METHOD_STREAM))
         self.meter.images += sum(batch.images_per_rank)
         return losses

@@ -23,6 +23,9 @@ class Engine(Protocol):
     def prepare(self, method: Method, optim: OptimConfig, train: TrainConfig) -> None:
         """Take the method (moved to the device) and build its optimiser."""
 
+    def set_weight_decay(self, value: float) -> None:
+        """From the next step on, the weight decay of the parameters that decay; not 0."""
+
     def step(self, batch: ViewBatch, step: int, lr: float, generator: torch.Generator) -> dict[str, Tensor]:
         """Forward, backward, clip, update, in `train.micro_batches` parts (core/engines/accumulation.py).
 

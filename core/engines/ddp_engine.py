@@ -14,7 +14,7 @@ from core.engines import processes
 from core.engines.accumulation import LossSum, parts
 from core.engines.base import ENGINES
 from core.engines.guard import Guard
-from core.engines.optimisers import build_optimiser
+from core.engines.optimisers import build_optimiser, set_weight_decay
 from core.engines.state import State, check_names, load_optimiser, load_weights, optimiser_entries, trained, weights
 from core.methods.base import Method, ViewBatch
 
@@ -44,6 +44,10 @@ class DDPEngine:
         self._module: nn.Module = self._method
         if self.world_size > 1:
             self._module = DistributedDataParallel(self._method, broadcast_buffers=False)
+
+    def set_weight_decay(self, value: float) -> None:
+        """From the next step on, the weight decay of the parameters that decay; not 0."""
+        set_weight_decay(self._optimiser, value)
 
     def step(self, batch: ViewBatch, step: int, lr: float, generator: torch.Generator) -> dict[str, Tensor]:
         """One optimiser step; nothing here waits for the device."""

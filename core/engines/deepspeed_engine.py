@@ -28,7 +28,7 @@ from core.engines import processes
 from core.engines.accumulation import LossSum, parts
 from core.engines.base import ENGINES
 from core.engines.guard import Guard
-from core.engines.optimisers import build_optimiser, parameter_groups
+from core.engines.optimisers import build_optimiser, parameter_groups, set_weight_decay
 from core.engines.state import State, check_names, load_optimiser, load_weights, optimiser_entries, trained, weights
 from core.engines.zero_state import load_sharded_entries, load_sharded_weights, sharded_entries, sharded_weights
 from core.errors import ConfigError, check_choice, check_range, require
@@ -200,6 +200,10 @@ class DeepSpeedEngine:
         self._engine: Any = self._deepspeed.initialize(
             model=self._module, optimizer=self._adam, config=zero_settings(self.config, optim.clip, self._parts)
         )[0]
+
+    def set_weight_decay(self, value: float) -> None:
+        """From the next step on, the weight decay of the parameters that decay; not 0."""
+        set_weight_decay(self._adam, value)
 
     def step(self, batch: ViewBatch, step: int, lr: float, generator: torch.Generator) -> dict[str, Tensor]:
         """One optimiser step; ZeRO 1-3 wait for the device once, to learn the gradient norm."""

@@ -30,6 +30,13 @@ def parameter_groups(module: nn.Module, config: OptimConfig) -> list[dict[str, o
     return [group for group in groups if group["params"]]
 
 
+def set_weight_decay(optimiser: torch.optim.Optimizer, value: float) -> None:
+    """Set the weight decay, which is not 0, of the parameters that decay."""
+    for group in optimiser.param_groups:
+        if group["weight_decay"]:
+            group["weight_decay"] = value
+
+
 def build_optimiser(module: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
     """AdamW with the fused kernel, or timm's LARS (You et al. 2017)."""
     groups = parameter_groups(module, config)

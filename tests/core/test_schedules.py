@@ -6,14 +6,17 @@ import math
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from core.config import TrialConfig
 from core.data.store import StudyStore
+from core.errors import ConfigError
+from core.identity import trial_id
 from core.methods.mvmae import MVMAE, MVMAEConfig
-from core.schedules import SCHEDULES, learning_rate, scheduled
+from core.schedules import SCHEDULES, learning_rate, scheduled, weight_decay
 from core.trainer import Run
 from tests.core.batches import make_batch, make_context
 
@@ -74,12 +77,9 @@ def test_beta_weighs_the_alignment_from_its_start_through_its_middle_to_its_end(
         torch.testing.assert_close(found["loss"], expected, rtol=1e-5, atol=1e-6)
 
 
-def test_the_optimiser_gets_rate_and_weight_decay_at_the_start_the_middle_and_the_end(
-    built: tuple[Path, StudyStore], trial: Callable[..., TrialConfig], tmp_path: Path
-) -> None:
-    """The rate warms up for an epoch, then falls to 10 %; the weight decay stays, for matrices alone."""
-    config = trial("train.epochs=5", "optim.base_lr=3.2e-2", "optim.warmup_epochs=1", "optim.final_lr_fraction=0.1")
-    run, seen = Run(config, built[1], tmp_path), []
+def groups_at_each_step(config: TrialConfig, store: StudyStore, folder: Path) -> tuple[list[list[Any]], Any, Run]:
+    """Of each step of a run: (rate, weight decay) of the optimiser's groups. The optimiser, and the run, ended."""
+    run, seen = Run(config, store, folder), []
     optimiser = run.engine._optimiser  # type: ignore[attr-defined]
     real = optimiser.step
 
@@ -90,6 +90,15 @@ def test_the_optimiser_gets_rate_and_weight_decay_at_the_start_the_middle_and_th
     optimiser.step = step
     run.loop(None, lambda: False)
     run.engine.close()
+    return seen, optimiser, run
+
+
+def test_the_optimiser_gets_rate_and_weight_decay_at_the_start_the_middle_and_the_end(
+    built: tuple[Path, StudyStore], trial: Callable[..., TrialConfig], tmp_path: Path
+) -> None:
+    """The rate warms up for an epoch, then falls to 10 %; the weight decay stays, for matrices alone."""
+    config = trial("train.epochs=5", "optim.base_lr=3.2e-2", "optim.warmup_epochs=1", "optim.final_lr_fraction=0.1")
+    seen, optimiser, run = groups_at_each_step(config, built[1], tmp_path)
     epoch, peak = run.plan.per_epoch, 3.2e-2 * 8 / 256
     assert len(seen) == 5 * epoch
     expected = {
@@ -102,6 +111,27 @@ def test_the_optimiser_gets_rate_and_weight_decay_at_the_start_the_middle_and_th
         assert [lr for lr, _ in seen[number]] == pytest.approx([rate] * 2)
         assert [decay for _, decay in seen[number]] == [0.05, 0.0]
     assert all(p.ndim >= 2 for p in optimiser.param_groups[0]["params"])
+
+
+def test_the_weight_decay_moves_along_half_a_cosine_for_matrices_alone(
+    built: tuple[Path, StudyStore], trial: Callable[..., TrialConfig], tmp_path: Path
+) -> None:
+    config = trial("train.epochs=3", "optim.weight_decay=0.04", "optim.final_weight_decay=0.4")
+    seen, _, _ = groups_at_each_step(config, built[1], tmp_path)
+    decays = [[decay for _, decay in groups] for groups in seen]
+    last = len(seen) - 1
+    assert decays[0] == [0.04, 0.0]
+    assert decays[last] == pytest.approx([0.4, 0.0])
+    quarter = 0.04 + 0.36 * (1 - math.cos(math.pi * (last // 4) / last)) / 2
+    assert decays[last // 4] == pytest.approx([quarter, 0.0])
+    assert weight_decay(0.04, 0.4, 50, 101) == pytest.approx(0.22)
+
+
+def test_a_weight_decay_that_moves_makes_another_trial(trial: Callable[..., TrialConfig]) -> None:
+    assert trial_id(trial()) == trial_id(trial("optim.final_weight_decay=null"))
+    assert trial_id(trial()) != trial_id(trial("optim.final_weight_decay=0.4"))
+    with pytest.raises(ConfigError, match=r"optim\.weight_decay"):
+        trial("optim.weight_decay=0", "optim.final_weight_decay=0.4")
 
 
 def test_learning_rate_warms_up_linearly_then_falls_as_half_a_cosine() -> None:
