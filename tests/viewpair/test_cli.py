@@ -107,7 +107,7 @@ def test_cfg_job_prints_the_resolved_config_as_yaml(viewpair: Run) -> None:
         ("sweep launcher=locl", "launcher has no option 'locl'", "did you mean local?"),
         ("sweep launcher.proceses=2", "no key 'launcher.proceses'", "did you mean launcher.processes?"),
         ("sweep launcher.processes=-1", "launcher.processes=-1 is outside", "launcher.processes"),
-        ("sweep data=phantm", "data has no option 'phantm'", "did you mean phantom?"),
+        ("sweep data=phantm", "data has no option 'phantm'", "did you mean phantom or phantom_demo?"),
         ("sweep method=mvmea", "method has no option 'mvmea'", "did you mean mvmae"),
         ("sweep optim=5", "optim has no option '5'", "adamw"),
         ("sweep method=mae,mvmae", "several values", "choose one"),
