@@ -35,7 +35,9 @@ def draw(summary: Summary) -> Drawn | None:
     panel = panels[0][0]
     tones = row_colours([rows[e.row] for e in found])
     front = sorted((e.hours, e.auroc.mean) for e in found if e.is_on_front)
-    panel.step(*zip(*front, strict=True), where="post", color=MUTED, lw=0.9, ls=(0, (4, 2)), zorder=0)
+    # Where an encoder that was not trained is the best, nothing that was trained is on the front.
+    hours, scores = [h for h, _ in front], [score for _, score in front]
+    panel.step(hours, scores, where="post", color=MUTED, lw=0.9, ls=(0, (4, 2)), zorder=0)
     labels = []
     for e, tone in zip(found, tones, strict=True):
         panel.plot([e.hours] * 2, [e.auroc.low, e.auroc.high], color=tone, lw=1.2, alpha=0.5)
