@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from analysis.collect import ResultReader, collect
 from analysis.comparisons import compare
 from analysis.efficiency import efficiency, pareto_front
 from analysis.hypotheses import holm, holm_levels
+from analysis.plots import base, pareto
 from analysis.resample import BootstrapConfig
 from analysis.summary import Bootstrap, summarise
 from core.compose import compose, to_trial
@@ -75,3 +77,14 @@ def test_the_benchmark_reports_made_trials_and_removes_them(tmp_path: Path) -> N
     assert row["seconds"] > 0
     assert row["peak_memory_bytes"] > 2**24
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_plot_is_drawn_where_no_trained_row_is_on_the_front(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An untrained encoder that is the best costs nothing, and an axis of logarithms has no place for it."""
+    cells = [MadeCell(f"row {i}", strength=1.0) for i in range(2)]
+    make_ablation(root, "two", cells, World(patients=60, labels=("Edema", "Fracture")))
+    summary = summarise(collect(ResultReader(root), read_plan(root, "two")), Bootstrap(BootstrapConfig(300)))
+    beaten = [replace(e, is_on_front=False, hours=1.0) for e in efficiency(summary)]
+    monkeypatch.setattr(pareto, "efficiency", lambda _: beaten)
+    with base.look():
+        assert pareto.draw(summary) is not None
