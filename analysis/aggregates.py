@@ -7,12 +7,14 @@ label.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
 from analysis.intervals import percentile_interval
 from analysis.resample import BootstrapConfig, Doubles
 from analysis.statistics import Estimate
+from core.data.types import Ints
 
 
 def interquartile_mean(scores: Doubles) -> Doubles:
@@ -51,12 +53,17 @@ def resample_runs(scores: Doubles, config: BootstrapConfig, salt: int = 0) -> Do
     undefined in some resample (one class only among its patients) are put down to what was measured.
     """
     scores = np.where(np.isfinite(scores), scores, scores[:1])
-    resamples, runs, tasks = scores.shape
-    rng = np.random.default_rng([0xA66, config.seed, salt])
-    drawn = rng.integers(runs, size=(resamples, runs, tasks))
-    drawn[0] = np.arange(runs)[:, None]
-    again: Doubles = np.take_along_axis(scores, drawn, axis=1)
+    again: Doubles = np.take_along_axis(scores, _drawn_runs(config.seed, salt, scores.shape), axis=1)
     return again
+
+
+@lru_cache(maxsize=8)
+def _drawn_runs(seed: int, salt: int, shape: tuple[int, ...]) -> Ints:
+    # The same for all rows of a table: they need be drawn once only.
+    drawn = np.random.default_rng([0xA66, seed, salt]).integers(shape[1], size=shape)
+    drawn[0] = np.arange(shape[1])[:, None]
+    drawn.flags.writeable = False
+    return drawn
 
 
 def over_runs(statistic: Doubles, n_seeds: Sequence[int], config: BootstrapConfig) -> Estimate:

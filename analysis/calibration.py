@@ -44,20 +44,9 @@ def reliability(truth: Doubles, probability: Scores, bins: int = BINS) -> Reliab
     known = np.isfinite(truth) & np.isfinite(probability)
     truth, probability = truth[known], probability[known].astype(np.float64)
     place = np.minimum((probability * bins).astype(np.int64), bins - 1)
-    count = np.bincount(place, minlength=bins)
-    return _reliability(count, _sums(place, probability, bins), _sums(place, truth, bins))
-
-
-def _sums(place: Ints, weights: Scores, length: int) -> Doubles:
-    # The sum of the weights at each place.
-    sums: Doubles = np.bincount(place, weights=weights, minlength=length).astype(np.float64)
-    return sums
-
-
-def _reliability(count: Ints, predicted: Doubles, positive: Doubles) -> Reliability:
-    # From sums over bins to means.
-    mean = [np.divide(s, count, out=np.full(len(count), np.nan), where=count > 0) for s in (predicted, positive)]
-    return Reliability(count, mean[0], mean[1])
+    count, *sums = (np.bincount(place, weights, bins) for weights in (None, probability, truth))
+    predicted, observed = (np.divide(s, count, out=np.full(bins, np.nan), where=count > 0) for s in sums)
+    return Reliability(count, predicted, observed)
 
 
 def macro_error(truth: Doubles, scores: Scores, bins: int = BINS) -> float:
@@ -68,18 +57,20 @@ def macro_error(truth: Doubles, scores: Scores, bins: int = BINS) -> float:
     known = np.isfinite(truth)
     positive = np.nansum(truth, axis=0)
     two = np.flatnonzero((positive > 0) & (positive < known.sum(axis=0)))
-    errors = [error for draw in scores for error in _errors(truth[:, two], draw[:, two], bins)]
-    finite = [error for error in errors if np.isfinite(error)]
-    return float(np.mean(finite)) if finite else float("nan")
+    errors = np.concatenate([_errors(truth[:, two], draw[:, two], bins) for draw in scores])
+    finite = errors[np.isfinite(errors)]
+    return float(finite.mean()) if len(finite) else float("nan")
 
 
-def _errors(truth: Doubles, probability: Scores, bins: int) -> list[float]:
-    """The expected calibration error of every label, all binned at once. truth, probability: [S, L]."""
-    known = np.isfinite(truth) & np.isfinite(probability)
-    probability = np.where(known, probability, 0.0).astype(np.float64)
-    labels = truth.shape[1]
-    place = np.minimum((probability * bins).astype(np.int64), bins - 1) + bins * np.arange(labels)
-    place, length, shape = place[known], bins * labels, (labels, bins)
-    count = np.bincount(place, minlength=length).reshape(shape)
-    predicted, positive = (_sums(place, part[known], length).reshape(shape) for part in (probability, truth))
-    return [_reliability(*of_label).error for of_label in zip(count, predicted, positive, strict=True)]
+def _errors(truth: Doubles, probability: Scores, bins: int) -> Doubles:
+    """The expected calibration error of every label [L], NaN without any prediction. truth, probability: [S, L]."""
+    # Imported here: most verbs bin nothing, and compiled code takes half a second to import.
+    from analysis.compiled import fill_bins
+
+    count, predicted, positive = np.zeros((3, truth.shape[1], bins))
+    fill_bins(truth, probability, count, predicted, positive)
+    total = count.sum(axis=1)
+    # Of a bin the weight is its count, by which both its means are divided.
+    apart = np.abs(positive - predicted).sum(axis=1)
+    errors: Doubles = np.divide(apart, total, out=np.full(len(total), np.nan), where=total > 0)
+    return errors

@@ -86,12 +86,11 @@ class Collected:
         """Seed -> value of a metric without a label, averaged over draws and over the seed's trials."""
         if self.table.empty:
             return {}
-        rows = self._metrics.get(column)
-        if rows is None:
-            return {}
-        rows = rows[rows["trial"].isin({trial.id for trial in trials}) & rows["value"].notna()]
-        means = rows.groupby("seed")["value"].mean()
-        return dict(zip(map(int, means.index), map(float, means), strict=True))
+        measured = self._metrics.get(column, {})
+        by_seed: dict[int, list[float]] = {}
+        for trial, seed in {trial.id: trial.seed for trial in trials}.items():
+            by_seed.setdefault(seed, []).extend(measured.get(trial, ()))
+        return {seed: sum(values) / len(values) for seed, values in sorted(by_seed.items()) if values}
 
     def label_means(self, cell: DeclaredCell, fraction: float) -> dict[tuple[str, str], float]:
         """(metric, label) -> mean over seeds and draws at a label fraction, of the cell's main evaluation."""
@@ -111,10 +110,14 @@ class Collected:
         return found
 
     @cached_property
-    def _metrics(self) -> dict[MetricName, pd.DataFrame]:
-        plain = self.table[self.table["label"] == ""].drop_duplicates(["trial", "evaluation", "metric", "view", "draw"])
-        groups: Any = plain.groupby(["evaluation", "metric", "view"])
-        return {MetricName(*key): part for key, part in groups}
+    def _metrics(self) -> dict[MetricName, dict[str, list[float]]]:
+        # The values of each trial, one a draw.
+        plain = self.table[(self.table["label"] == "") & self.table["value"].notna()]
+        keys = ["evaluation", "metric", "view", "trial"]
+        found: dict[MetricName, dict[str, list[float]]] = {}
+        for *name, trial, value in plain.drop_duplicates([*keys, "draw"])[[*keys, "value"]].itertuples(index=False):
+            found.setdefault(MetricName(*name), {}).setdefault(trial, []).append(value)
+        return found
 
 
 class ResultReader:

@@ -155,8 +155,8 @@ def _common_seeds(summary: Summary, first: Row, second: Row) -> tuple[int, ...]:
 
 def _placed(summary: Summary, row: Row, seeds: Sequence[int]) -> list[Placements | None]:
     assert summary.collected.studies is not None
-    scores = seed_scores(summary, row, seeds)
-    return [placed(truth, scores[:, :, place]) for place, truth in enumerate(summary.collected.studies.truth.T)]
+    by_label = np.ascontiguousarray(seed_scores(summary, row, seeds).transpose(2, 0, 1))
+    return [placed(truth, scores) for truth, scores in zip(summary.collected.studies.truth.T, by_label, strict=True)]
 
 
 def seed_scores(summary: Summary, row: Row, seeds: Sequence[int]) -> Scores:

@@ -1,4 +1,4 @@
-"""The one loop of the statistics that has to be compiled; numba keeps the machine code beside this file."""
+"""The loops of the statistics that have to be compiled; numba keeps the machine code beside this file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.types import Ints
+from core.data.types import Bools, Ints
 
 Counts = NDArray[np.uint8]
 Sums = NDArray[Any]
@@ -57,3 +57,73 @@ def count(places: Ints, ends: Ints, units: Counts, blocks: Counts, below: Sums, 
                         for r in range(width):
                             pairs[r] += a[r] * below[r]
                     first += 1
+
+
+@numba.njit(nogil=True, cache=True)
+def lay_out(
+    order: Ints, scores: Sums, is_positive: Bools, places: Ints, laid: Ints, ends: Ints, units: Counts
+) -> tuple[int, int]:
+    """Fill `laid`, `ends` and `units` [2 n each] with a walk; returns how many steps and runs it has.
+
+    order: [n] the studies from the lowest of `scores` [n] to the highest. See `analysis.counting.Walk`.
+    """
+    steps, runs, first = 0, 0, 0
+    while first < len(order):
+        last, tied = first, 0
+        while last < len(order) and scores[order[last]] == scores[order[first]]:
+            tied += is_positive[order[last]]
+            last += 1
+        mixed = 0 < tied < last - first
+        # Negatives, positives, and where there are both the negatives' other halves.
+        for part in range(3 if mixed else 2):
+            unit = 0 if part == 1 else 1 if mixed else 2
+            before = steps
+            for k in range(first, last):
+                if is_positive[order[k]] == (part == 1):
+                    laid[steps] = places[order[k]]
+                    steps += 1
+            if steps > before:
+                if runs == 0 or units[runs - 1] != unit:
+                    units[runs] = unit
+                    runs += 1
+                ends[runs - 1] = steps
+        first = last
+    return steps, runs
+
+
+@numba.njit(nogil=True, cache=True)
+def rank_among_others(order: Ints, scores: Sums, is_positive: Bools, below: Sums) -> None:
+    """Fill `below` [n] with how many studies of the other class score lower, an equal one counting half.
+
+    order: [n] the studies from the lowest of `scores` [n] to the highest.
+    """
+    ups, downs, first = 0, 0, 0
+    while first < len(order):
+        last, tied = first, 0
+        while last < len(order) and scores[order[last]] == scores[order[first]]:
+            tied += is_positive[order[last]]
+            last += 1
+        for k in range(first, last):
+            study = order[k]
+            if is_positive[study]:
+                below[study] = downs + (last - first - tied) / 2
+            else:
+                below[study] = ups + tied / 2
+        ups, downs, first = ups + tied, downs + last - first - tied, last
+
+
+@numba.njit(nogil=True, cache=True)
+def fill_bins(truth: Sums, probability: Sums, count: Sums, predicted: Sums, positive: Sums) -> None:
+    """Add to bins of equal width over [0, 1] how many studies fall in each, their probabilities and their truths.
+
+    truth, probability: [S, L], NaN in either = left out. count, predicted, positive: [L, B].
+    """
+    bins = count.shape[1]
+    for study in range(truth.shape[0]):
+        for label in range(truth.shape[1]):
+            value = np.float64(probability[study, label])
+            if np.isfinite(value) and np.isfinite(truth[study, label]):
+                place = min(int(value * bins), bins - 1)
+                count[label, place] += 1
+                predicted[label, place] += value
+                positive[label, place] += truth[study, label]

@@ -36,26 +36,13 @@ class Walk:
 
 def walk(score: NDArray[Any], is_positive: Bools, places: Ints) -> Walk:
     """The walk over n studies. score, is_positive, places: [n]."""
-    order = np.argsort(score)
-    score, is_positive, places = score[order], is_positive[order], places[order]
-    units = np.where(is_positive, 0, 2)
-    apart = score[1:] != score[:-1]
-    if not apart.all():
-        places, units = _with_ties(np.append(0, np.flatnonzero(apart) + 1), is_positive, places, units)
-    ends = np.append(np.flatnonzero(units[1:] != units[:-1]) + 1, len(units))
-    return Walk(places, ends, units[ends - 1].astype(np.uint8))
+    # Imported here: most verbs count nothing, and compiled code takes half a second to import.
+    from analysis.compiled import lay_out
 
-
-def _with_ties(starts: Ints, is_positive: Bools, places: Ints, units: Ints) -> tuple[Ints, Ints]:
-    # Each group of equal scores: its negatives' first halves, its positives, its negatives' second halves.
-    group = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(places)))
-    positives = np.add.reduceat(is_positive.astype(np.int64), starts)
-    tied = np.flatnonzero(~is_positive & (positives > 0)[group])
-    units = units.copy()
-    units[tied] = 1
-    key = np.concatenate([3 * group + is_positive, 3 * group[tied] + 2])
-    order = np.argsort(key, kind="stable")
-    return np.concatenate([places, places[tied]])[order], np.concatenate([units, units[tied]])[order]
+    laid, ends = np.empty(2 * len(score), np.int64), np.empty(2 * len(score), np.int64)
+    units = np.empty(2 * len(score), np.uint8)
+    steps, runs = lay_out(np.argsort(score), score, is_positive, places, laid, ends, units)
+    return Walk(laid[:steps], ends[:runs], units[:runs])
 
 
 @dataclass(frozen=True)
@@ -79,7 +66,6 @@ def in_blocks(weights: Counts) -> Blocks:
 
 def half_pairs(walked: Walk, blocks: Blocks) -> NDArray[np.unsignedinteger[Any]]:
     """Twice the pairs ranked right in every resample: [blocks * width], a tie counting one."""
-    # Imported here: most verbs count nothing, and compiled code takes half a second to import.
     from analysis.compiled import count
 
     # The narrower the sums, the more of them fit an instruction.

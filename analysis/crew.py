@@ -8,7 +8,7 @@ from multiprocessing import get_context
 from typing import Any
 
 from core.threads import one_thread
-from core.workers import cores, die_with_parent
+from core.workers import cores, die_with_parent, keep_freed_memory
 
 _tool: Any = None
 
@@ -16,6 +16,7 @@ _tool: Any = None
 def _make(tool: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     global _tool
     die_with_parent()
+    keep_freed_memory()
     one_thread()
     _tool = tool(*arguments)
 
