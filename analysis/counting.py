@@ -17,7 +17,7 @@ from core.data.types import Bools, Ints
 
 Counts = NDArray[np.uint8]
 # Resamples that are counted together: their running sums stay in the nearest cache.
-BLOCK = 1024
+BLOCK = 2048
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from core.errors import DataError
 from core.io import atomic_path, read_json, sha256_file, write_json
 
 # A method's weights once it is trained; then its checkpoints are gone.
-MODEL_FILE = "model.safetensors"
 
 
 def _weights(folder: Path, step: int) -> Path:

@@ -76,6 +76,22 @@ def compose(overrides: list[str], primary: str = "trial") -> DictConfig:
         raise explain(overrides, primary, error) from error
 
 
+def compose_alone(overrides: list[str], schema: type) -> DictConfig:
+    """A config of the dataclass `schema` alone, without groups, with Hydra overrides: no component is imported.
+
+    Raises ConfigError like `compose`.
+    """
+    config = OmegaConf.structured(schema)
+    for line in overrides:
+        try:
+            (override,) = OverridesParser.create().parse_overrides([line])
+            _check_plain(override, [])
+            OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+        except COMPOSITION_ERRORS as error:
+            raise _explain_one(line, {}, config, error) from error
+    return config
+
+
 def _compose(overrides: list[str], primary: str) -> DictConfig:
     parsed = OverridesParser.create().parse_overrides(overrides)
     groups = group_names()
@@ -216,12 +232,17 @@ def known_keys(node: Any, prefix: str = "") -> Iterator[str]:
             yield from known_keys(child, f"{prefix}{name}.")
 
 
-def to_trial(config: DictConfig) -> TrialConfig:
-    """The typed object of a composed trial config; raises ConfigError for a value that cannot work."""
+def to_object(config: DictConfig) -> Any:
+    """The typed object of a composed config; raises ConfigError for a value that cannot work."""
     try:
-        trial = OmegaConf.to_object(config)
+        return OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
         raise ConfigError(str(error).split("\n")[0]) from error
+
+
+def to_trial(config: DictConfig) -> TrialConfig:
+    """The typed object of a composed trial config; raises ConfigError for a value that cannot work."""
+    trial = to_object(config)
     assert isinstance(trial, TrialConfig)
     return trial
 

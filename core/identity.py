@@ -13,9 +13,9 @@ from core.compose import trial_to_dict
 from core.config import TrialConfig
 from core.data.build import data_key
 from core.evaluation.base import EVALUATIONS
-from core.initial import initial_identity
 from core.io import canonical_hash
 from core.measures.base import MEASURES
+from core.weights_file import initial_identity
 
 RESULT_FIELDS = ("augment", "pairing", "method", "model", "optim", "train", "seed")
 

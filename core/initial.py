@@ -6,7 +6,6 @@ Nothing is downloaded and nothing is unpickled: safetensors, or a torch file of 
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +16,10 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from core.checkpoint import MODEL_FILE
 from core.config import InitConfig
 from core.errors import CheckpointError
-from core.io import read_json, sha256_file
+from core.io import read_json
+from core.weights_file import weights_file
 
 if TYPE_CHECKING:
     from core.methods.base import Method
@@ -37,34 +36,6 @@ class Weights:
     state: dict[str, Tensor]
     scale: tuple[list[float], list[float]] | None
     heads: int | None
-
-
-def weights_file(config: InitConfig) -> Path:
-    """The file that `init.path` means. Raises CheckpointError when a folder is no trained trial's."""
-    path = Path(config.path).expanduser()
-    if path.is_dir():
-        path = path / MODEL_FILE
-    if not path.is_file():
-        raise CheckpointError(
-            f"init.path={config.path}: there is no {path}", "give a trained trial's folder, or a file"
-        )
-    return path
-
-
-def initial_identity(config: InitConfig) -> dict[str, Any]:
-    """What makes a trial with initial weights another trial: their content, however it is named. {} without any."""
-    if not config.path:
-        return {}
-    path = weights_file(config)
-    about = path.stat()
-    digest = _digest((path, about.st_size, about.st_mtime_ns))
-    return {"init": {"sha256": digest, "mean": list(config.mean), "std": list(config.std)}}
-
-
-@functools.lru_cache(maxsize=64)
-def _digest(version: tuple[Path, int, int]) -> str:
-    # All trials of a sweep ask for the same file: it is read again only where its size or time has changed.
-    return sha256_file(version[0])
 
 
 def initialise(method: Method, config: InitConfig) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.checkpoint import MODEL_FILE, saved_steps
+from core.checkpoint import saved_steps
 from core.config import TrialConfig
+from core.weights_file import MODEL_FILE
 
 STAGES = "stages"
 

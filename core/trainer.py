@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from core import checkpoint, distributed, telemetry
-from core.checkpoint import MODEL_FILE
 from core.compose import trial_to_dict
 from core.config import TrialConfig
 from core.curation.base import Curated
@@ -40,6 +39,7 @@ from core.methods.base import METHODS, Method, MethodContext, ViewBatch
 from core.models.compiled import compile_blocks
 from core.schedules import learning_rate, weight_decay
 from core.stages import Stage, stages
+from core.weights_file import MODEL_FILE
 
 OnStep = Callable[[int, int], None]
 Stop = Callable[[], bool]

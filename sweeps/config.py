@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from core.compose import override_text, to_trial
-from core.config import TrialConfig, setting
+from core.config import PathsConfig, TrialConfig, setting
 from core.errors import ConfigError, did_you_mean, require
 
 PROFILES = Path(__file__).resolve().parents[1] / "slurm" / "profiles"
@@ -26,6 +26,14 @@ class SweepConfig(TrialConfig):
     ablation: Any = setting(None, "name of a file in ablations/, a list [a,b], or all")
     seeds: list[int] = setting([], "seeds of every cell; empty = those of the ablation's file")
     launcher: Any = setting(None, "where trials run (group)")
+
+
+@dataclass
+class ResultsConfig:
+    """What a verb is told that only looks at what sweeps left on the disk."""
+
+    ablation: Any = setting(None, "name of a swept ablation, a list [a,b], or all; left out = all")
+    paths: PathsConfig = field(default_factory=PathsConfig)
 
 
 def register() -> None:

@@ -21,6 +21,8 @@ import viewpair.commands
 from core.errors import UserError, did_you_mean, disk_full
 
 USER_ERROR, INTERRUPTED = 2, 130
+# Configs that a verb may be told by; the third is "trial". Composing the last imports nothing that trains.
+SWEEP, RESULTS = "sweep", "results"
 
 
 class Command(Protocol):
@@ -101,16 +103,21 @@ def split_action(verb: str, command: Command, words: list[str]) -> tuple[str, li
 
 def configure(command: Command, overrides: list[str]) -> DictConfig:
     """The verb's composed config, its values checked."""
-    from core.compose import compose, to_trial
+    from core.compose import compose, compose_alone, to_object
 
     overrides = getattr(command, "checked", list)(overrides)
-    if command.PRIMARY == "sweep":
+    if command.PRIMARY == RESULTS:
+        from sweeps.config import ResultsConfig
+
+        config = compose_alone(overrides, ResultsConfig)
+    elif command.PRIMARY == SWEEP:
         from sweeps.config import register, with_profile
 
         register()
-        overrides = with_profile(overrides)
-    config = compose(overrides, command.PRIMARY)
-    to_trial(config)
+        config = compose(with_profile(overrides), SWEEP)
+    else:
+        config = compose(overrides, command.PRIMARY)
+    to_object(config)
     return config
 
 

@@ -13,18 +13,20 @@ if TYPE_CHECKING:
 
 def describe(verb: str, command: Command, arguments: argparse.Namespace) -> str:
     """Help of one verb. Keys are those of the config as the given overrides compose it."""
-    from core.compose import options, to_trial
-    from viewpair.cli import configure
+    from core.compose import options, to_object
+    from viewpair.cli import RESULTS, configure
 
-    trial = to_trial(configure(command, arguments.overrides))
+    config = to_object(configure(command, arguments.overrides))
+    groups = {} if command.PRIMARY == RESULTS else options()
     actions: dict[str, str] = getattr(command, "ACTIONS", {})
     words = f"{verb} [{' | '.join(actions)}]" if actions else verb
     parts = [f"usage: viewpair {words} [flags] [key=value ...]", "", command.LINE, ""]
     parts += _section("actions (the first unless you name another)", [f"{a:<10} {line}" for a, line in actions.items()])
     parts += _section("examples", [f"viewpair {line}" for line in getattr(command, "EXAMPLES", ())])
     parts += _section("flags", _flags(arguments.parser))
-    parts += _section("groups (group=option)", [f"{g:<12} {' | '.join(names)}" for g, names in options().items()])
-    parts += _section("keys (as composed; add overrides before --help to see another method's)", _rows(trial))
+    parts += _section("groups (group=option)", [f"{g:<12} {' | '.join(names)}" for g, names in groups.items()])
+    told = "keys (as composed; add overrides before --help to see another method's)" if groups else "keys"
+    parts += _section(told, _rows(config))
     return "\n".join(parts)
 
 

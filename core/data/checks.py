@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.data.loader import count_pairs
 from core.data.pairings.base import PAIRINGS
 from core.data.store import StudyStore, StudyTable, open_store, read_index
 from core.data.types import SPLITS, View
@@ -100,7 +99,7 @@ def pair_counts(table: StudyTable, seed: int = 0) -> pd.DataFrame:
     rows = []
     for entry in PAIRINGS.entries():
         pairs = PAIRINGS.build(entry.config()).draw(table, np.random.default_rng([seed, 0, 0]))
-        for kind, count in count_pairs(pairs, np.arange(len(pairs.anchor))).items():
+        for kind, count in pairs.counts(np.arange(len(pairs.anchor))).items():
             rows.append({"pairing": entry.name, "kind": kind, "count": count})
     return pd.DataFrame(rows)
 

@@ -46,15 +46,6 @@ class Epoch:
     order: Ints
 
 
-def count_pairs(pairs: Pairs, rows: Ints) -> dict[str, int]:
-    """Positive pairs of each kind among `rows` of `pairs`; a kind that forms none counts its studies."""
-    present = (pairs.images[rows] >= 0).sum(axis=1)
-    number = np.where(pairs.aligned[rows], present * (present - 1) // 2, 1)
-    kinds, place = np.unique(pairs.kind[rows], return_inverse=True)
-    counts = np.bincount(place, weights=number).astype(np.int64)
-    return dict(zip(kinds.tolist(), counts.tolist(), strict=True))
-
-
 def share_of_batch(batch_size: int, studies: int, world_size: int) -> int:
     """Studies of a global batch that one process gets; the batch shrinks when there are fewer studies.
 
@@ -178,7 +169,7 @@ class Loader:
     def pair_counts(self, epoch: int) -> dict[str, int]:
         """How many pairs of each kind an epoch's batches form; of kinds without a pair, how many studies."""
         drawn = self.epoch(epoch)
-        return count_pairs(drawn.pairs, drawn.order[: self.steps_per_epoch * self.global_batch])
+        return drawn.pairs.counts(drawn.order[: self.steps_per_epoch * self.global_batch])
 
     def study_ids(self, batch: ViewBatch) -> list[str]:
         """The ids of a batch's studies."""

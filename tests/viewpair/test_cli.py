@@ -64,13 +64,42 @@ def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
 def test_every_verb_has_what_the_command_line_needs() -> None:
     for verb in cli.verbs():
         module = cli.load(verb)
-        assert module.PRIMARY in ("trial", "sweep")
+        assert module.PRIMARY in ("trial", "sweep", "results")
         assert "\n" not in module.LINE
         for line in getattr(module, "EXAMPLES", ()):
             assert line.split()[0] == verb
 
 
-@pytest.mark.parametrize("verb", cli.verbs())
+LOOKING = [verb for verb in cli.verbs() if cli.load(verb).PRIMARY == "results"]
+
+
+@pytest.mark.parametrize("verb", LOOKING)
+def test_help_of_a_verb_that_looks_at_results_shows_no_setting_of_training(verb: str, viewpair: Run) -> None:
+    code, out, _ = viewpair(verb, "--help")
+    assert code == 0
+    assert f"usage: viewpair {verb}" in out
+    keys = out[out.index("\nkeys:") :].split("\n")[2:]
+    assert [line.strip().split("=")[0] for line in keys if line] == ["ablation", "paths.root"]
+    assert "groups" not in out
+
+
+@pytest.mark.parametrize("words", ["status", "cancel", "claims", "report", "compare 5f0c1a 99ab07"])
+def test_a_verb_that_looks_at_results_imports_nothing_that_trains(words: str, tmp_path: Path) -> None:
+    code = (
+        "import sys; from viewpair.cli import main; main(sys.argv[1:]);"
+        "heavy = {'torch', 'timm', 'deepspeed'} & set(sys.modules); sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    folder = tmp_path / "sweeps" / "pairing"
+    folder.mkdir(parents=True)
+    (folder / "plan.json").write_text("{")
+    found = subprocess.run(
+        [sys.executable, "-c", code, *words.split(), f"paths.root={tmp_path}"], capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stderr
+    assert "plan.json" in found.stderr
+
+
+@pytest.mark.parametrize("verb", sorted({*cli.verbs()} - {*LOOKING}))
 def test_a_verbs_help_shows_groups_keys_and_their_lines(verb: str, viewpair: Run) -> None:
     code, out, _ = viewpair(verb, "--help")
     assert code == 0
@@ -97,6 +126,10 @@ def test_cfg_job_prints_the_resolved_config_as_yaml(viewpair: Run) -> None:
     ("words", "what", "hint"),
     [
         ("swep", "no verb 'swep'", "did you mean sweep?"),
+        ("status method=mae", "there is no key 'method'", "possible: ablation, paths"),
+        ("claims paths.rot=out", "there is no key 'paths.rot'", "did you mean paths.root?"),
+        ("report ablation=a,b", "gives several values", "ablation=[a,b]"),
+        ("report ablation=[a", "no viable alternative", "for instance"),
         ("sweep --dryrun", "no flag --dryrun", "did you mean --dry-run?"),
         ("sweep --cfg jobs", "jobs", "sweep --help"),
         ("sweep ablation=paring", "ablation=paring does not exist", "did you mean pairing?"),

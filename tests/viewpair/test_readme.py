@@ -68,7 +68,7 @@ def smaller(words: list[str]) -> list[str]:
         return [*words, "--repeat", "1", "--files", "60", *SMALL, *data]
     if verb in ("sweep", "reproduce"):
         return [*words, *SMALL, *SWEEP, *data]
-    if verb in ("status", "report", "resume", "cancel"):
+    if verb in ("status", "report", "resume", "cancel", "claims", "compare"):
         return words
     return [*words, *(SMALL if verb in ("train", "evaluate", "curate") else SMALL[:1]), *data]
 

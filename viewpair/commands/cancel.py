@@ -8,7 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 LINE = "stop what was submitted to SLURM; running trials write a checkpoint first, and nothing done is lost"
-PRIMARY = "sweep"
+PRIMARY = "results"
 EXAMPLES = ("cancel", "cancel ablation=pairing")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 LINE = "hold each ablation's claims against the results; exit code 0 when all of them stand"
-PRIMARY = "sweep"
+PRIMARY = "results"
 EXAMPLES = ("claims", "claims ablation=pairing", "claims ablation=pairing --margin 0.005 --interval bca")
 
 

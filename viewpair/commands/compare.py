@@ -8,7 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 LINE = "two trials, two rows of a table or two ablations: what differs in config and in result"
-PRIMARY = "sweep"
+PRIMARY = "results"
 EXAMPLES = (
     'compare "MVMAE (structured)" "MAE (unstructured)"',
     "compare mae vicreg ablation=baselines",

@@ -51,7 +51,7 @@ def run(config: DictConfig, arguments: argparse.Namespace) -> int:
 
 def check_trained(folder: Path, trial: str) -> None:
     """Raise CheckpointError unless `folder` holds a trained trial."""
-    from core.checkpoint import MODEL_FILE
+    from core.weights_file import MODEL_FILE
 
     if not (folder / MODEL_FILE).is_file():
         raise CheckpointError(

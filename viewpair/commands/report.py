@@ -8,7 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig, ListConfig
 
 LINE = "write tables and figures from the results on disk; prints the main table"
-PRIMARY = "sweep"
+PRIMARY = "results"
 EXAMPLES = (
     "report",
     "report ablation=pairing --macros",

@@ -8,7 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 LINE = "where every trial stands: done, running (step, time left), preempted, failed (why, log), pending"
-PRIMARY = "sweep"
+PRIMARY = "results"
 EXAMPLES = ("status", "status ablation=pairing", "status paths.root=/scratch/outputs")
 
 

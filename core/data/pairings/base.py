@@ -28,6 +28,14 @@ class Pairs:
     aligned: Bools
     kind: Strings
 
+    def counts(self, rows: Ints) -> dict[str, int]:
+        """Positive pairs of each kind among `rows`; a kind that forms none counts its studies."""
+        present = (self.images[rows] >= 0).sum(axis=1)
+        number = np.where(self.aligned[rows], present * (present - 1) // 2, 1)
+        kinds, place = np.unique(self.kind[rows], return_inverse=True)
+        counts = np.bincount(place, weights=number).astype(np.int64)
+        return dict(zip(kinds.tolist(), counts.tolist(), strict=True))
+
 
 class Pairing(Protocol):
     """A strategy, built from its config. Every epoch's draw has the same anchors.
