@@ -57,11 +57,16 @@ class Levels:
         """The film [H, W] float32 with shades[i] [n] where it has values[i]."""
         table = np.zeros(int(self.entries[-1]) + 1, dtype=np.float32)
         table[self.entries] = shades
-        film = np.empty(self.places.size, dtype=np.float32)
-        for number, block in enumerate(_blocks(self.places, self.first)):
-            # "clip" only spares numpy a copy: no place is outside the table
-            np.take(table, block, out=film[number * BLOCK : number * BLOCK + len(block)], mode="clip")
-        return film.reshape(self.places.shape)
+        return painted(self.places, table, self.first)
+
+
+def painted(places: NDArray[Any], table: Floats, first: int = 0) -> Floats:
+    """The film [H, W] float32 with table[i - first] where `places` [H, W] says i."""
+    film = np.empty(places.size, dtype=np.float32)
+    for number, block in enumerate(_blocks(places, first)):
+        # "clip" only spares numpy a copy: no place is outside the table
+        np.take(table, block, out=film[number * BLOCK : number * BLOCK + len(block)], mode="clip")
+    return film.reshape(places.shape)
 
 
 def _blocks(places: NDArray[Any], first: int) -> Iterator[NDArray[Any]]:
