@@ -65,12 +65,14 @@ def reference_of(summary: Summary) -> Row | None:
 def compare(summary: Summary) -> list[Comparison]:
     """Every other row with a seed in common against the reference."""
     reference = reference_of(summary)
-    if reference is None:
+    others = _others(summary, reference) if reference else []
+    if reference is None or not others:
         return []
     key = summary.main.key
     rows = {row.cell.name: row.resamples[key] for row in summary.rows if key in row.resamples}
     apart = differences(rows, reference.resamples[key])
-    found = [_compare(row, reference, apart[row.cell.name], summary) for row in _others(summary, reference)]
+    runs = resample_runs(by_label(reference, summary.config), summary.config, salt=1)
+    found = [_compare(row, reference, runs, apart[row.cell.name], summary) for row in others]
     adjusted = holm([comparison.p for comparison in found])
     levels = holm_levels([comparison.p for comparison in found], 1 - summary.config.level)
     return [
@@ -94,11 +96,13 @@ def _others(summary: Summary, reference: Row) -> list[Row]:
     ]
 
 
-def _compare(row: Row, reference: Row, difference: SeedResamples, summary: Summary) -> Comparison:
+def _compare(
+    row: Row, reference: Row, reference_runs: Doubles, difference: SeedResamples, summary: Summary
+) -> Comparison:
     config = summary.config
     by_seed = difference.values[0]
     deviation = float(by_seed.std(ddof=1)) if len(by_seed) > 1 else 0.0
-    runs = [resample_runs(by_label(r, config), config, salt) for salt, r in enumerate((row, reference))]
+    runs = [resample_runs(by_label(row, config), config), reference_runs]
     return Comparison(
         row=row.cell.name,
         reference=reference.cell.name,

@@ -92,11 +92,14 @@ def lay_out(
 
 
 @numba.njit(nogil=True, cache=True)
-def rank_among_others(order: Ints, scores: Sums, is_positive: Bools, below: Sums) -> None:
-    """Fill `below` [n] with how many studies of the other class score lower, an equal one counting half.
+def add_placements(order: Ints, scores: Sums, is_positive: Bools, placed: Sums) -> None:
+    """Add to `placed` [n] each study's placement: of a positive the share of negatives that score lower, of a negative
+    the share of positives that score higher, an equal one counting half.
 
     order: [n] the studies from the lowest of `scores` [n] to the highest.
     """
+    m = is_positive.sum()
+    n = len(order) - m
     ups, downs, first = 0, 0, 0
     while first < len(order):
         last, tied = first, 0
@@ -106,9 +109,9 @@ def rank_among_others(order: Ints, scores: Sums, is_positive: Bools, below: Sums
         for k in range(first, last):
             study = order[k]
             if is_positive[study]:
-                below[study] = downs + (last - first - tied) / 2
+                placed[study] += (downs + (last - first - tied) / 2) / n
             else:
-                below[study] = ups + tied / 2
+                placed[study] += 1 - (ups + tied / 2) / m
         ups, downs, first = ups + tied, downs + last - first - tied, last
 
 

@@ -48,16 +48,14 @@ def placements(truth: Doubles, scores: Scores) -> Placements:
     AUROCs. Source: DeLong et al. 1988; by sorting in O(S log S), as Sun and Xu 2014.
     """
     # Imported here: most verbs rank nothing, and compiled code takes half a second to import.
-    from analysis.compiled import rank_among_others
+    from analysis.compiled import add_placements
 
     up = truth == 1
-    m, n = int(up.sum()), int((~up).sum())
-    positive, negative, below = np.zeros(m), np.zeros(n), np.empty(len(up))
+    placed = np.zeros(len(up))
     for row, order in zip(scores, np.argsort(scores, axis=1), strict=True):
-        rank_among_others(order, row, up, below)
-        positive += below[up] / n
-        negative += 1 - below[~up] / m
-    return Placements(positive / len(scores), negative / len(scores))
+        add_placements(order, row, up, placed)
+    placed /= len(scores)
+    return Placements(placed[up], placed[~up])
 
 
 def variance(found: Placements, truth: Doubles, patient: Ints) -> float:

@@ -75,8 +75,13 @@ class TestStudies:
             self.labels == other.labels
             and np.array_equal(self.study_ids, other.study_ids)
             and np.array_equal(self.patient, other.patient)
-            and np.array_equal(self.truth, other.truth, equal_nan=True)
+            and _same(self.truth, other.truth)
         )
+
+
+def _same(first: Doubles, second: Doubles) -> bool:
+    # Truths that are equal are nearly always so to the byte, which is seen in a tenth of the time.
+    return first.tobytes() == second.tobytes() or np.array_equal(first, second, equal_nan=True)
 
 
 def patient_weights(n_patients: int, config: BootstrapConfig) -> Counts:

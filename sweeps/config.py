@@ -36,6 +36,13 @@ class ResultsConfig:
     paths: PathsConfig = field(default_factory=PathsConfig)
 
 
+def results_words(ablations: Sequence[str], root: Path) -> str:
+    """The words, as one types them, that tell a verb which results to look at."""
+    named = ablations[0] if len(ablations) == 1 else f"[{','.join(ablations)}]"
+    elsewhere = "" if str(root) == PathsConfig().root else " " + override_text("paths.root", str(root))
+    return f"ablation={named}{elsewhere}"
+
+
 def register() -> None:
     """Fill Hydra's config store with the sweep's schema and with every launcher."""
     from sweeps.launchers.base import LAUNCHERS

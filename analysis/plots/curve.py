@@ -27,6 +27,7 @@ from analysis.plots.base import (
 from analysis.summary import Column, Row, Summary
 
 Line = tuple[str, str, list[Row]]
+MOST_TICKS = 12
 
 
 def draw(summary: Summary) -> Drawn | None:
@@ -110,12 +111,13 @@ def baseline_rows(summary: Summary) -> list[Row]:
 
 
 def finish(panel: Any, column: Column, key: str, places: dict[float, float]) -> None:
-    """Ticks at the axis' values, title, grid."""
-    x = list(places.values())
-    span = (max(x) - min(x)) or 1.0
+    """Ticks at the axis' values, or at some of many, evenly; title, grid."""
+    shown = dict(list(places.items())[:: -(-len(places) // MOST_TICKS)])
+    x = list(shown.values())
+    span = (max(places.values()) - min(places.values())) or 1.0
     crowded = min((b - a for a, b in itertools.pairwise(x)), default=span) < 0.17 * span
-    panel.set_xticks(x, [f"{value:g}" for value in places], rotation=55 if crowded else 0)
-    panel.set_xlim(min(x) - 0.06 * span, max(x) + 0.06 * span)
+    panel.set_xticks(x, [f"{value:g}" for value in shown], rotation=55 if crowded else 0)
+    panel.set_xlim(min(places.values()) - 0.06 * span, max(places.values()) + 0.06 * span)
     panel.set_xlabel(title_of(key))
     panel.set_title(f"{column.title} of labels")
     plain_axes(panel)

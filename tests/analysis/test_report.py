@@ -150,6 +150,19 @@ def test_strict_refuses_a_table_with_holes_and_leaves_the_last_report(
     assert contents(root / "reports") == before
 
 
+def test_a_curve_over_many_values_names_some_of_them(root: Path) -> None:
+    values = [place / 30 for place in range(1, 30)]
+    cells = [MadeCell(f"mvmae mask_ratio={v}", values={"method.mask_ratio": v}) for v in values]
+    make_ablation(root, "many", cells, SMALL, (0,), {"method.mask_ratio": values}, ("curve",))
+    with base.look():
+        drawn = base.draw("curve", summary_of(root, "many"))
+    assert drawn is not None
+    (panel, *_) = drawn.figure.axes
+    assert [t.get_text() for t in panel.get_xticklabels()] == [f"{v:g}" for v in values[::3]]
+    # The points that have no name of their own are drawn all the same.
+    assert panel.lines[0].get_xdata() == pytest.approx(values)
+
+
 def test_axes_of_every_figure_are_named(root: Path) -> None:
     make_all(root)
     summary = summary_of(root, "alignment_weight")

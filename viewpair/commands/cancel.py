@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(config: DictConfig, _arguments: argparse.Namespace) -> int:
     """Cancel the jobs of the ablations that `ablation=` names, or all; say how their trials stand then."""
+    from sweeps.config import results_words
     from sweeps.declared import choose, listed, read_plan
     from sweeps.ledger import read_ledger, summary
     from sweeps.slurm.cancel import cancel
@@ -30,5 +31,5 @@ def run(config: DictConfig, _arguments: argparse.Namespace) -> int:
     for plan in plans:
         print(f"{plan.ablation}: {summary(read_ledger(root, plan.keys()))}")
     if count:
-        print(f"to go on: viewpair resume ablation=[{','.join(names)}]")
+        print(f"to go on: viewpair resume {results_words(names, root)}")
     return 0

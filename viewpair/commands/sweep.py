@@ -62,22 +62,23 @@ def start(plans: Sequence[Plan], files: Sequence[str], root: Path, launcher: Any
 
 def conclude(started: Started, wait: bool) -> int:
     """See trials through that are this process's own, or that are waited for; the exit code of the verb."""
+    from sweeps.config import results_words
     from sweeps.show import show_outcome
     from viewpair.cli import INTERRUPTED
 
-    names = ",".join(started.order.ablations)
+    these = results_words(started.order.ablations, started.order.root)
     if started.launcher.detached and not wait:
-        print(f"next: viewpair status ablation=[{names}] (the report is written when all have ended)")
+        print(f"next: viewpair status {these} (the report is written when all have ended)")
         return 0
     try:
         outcome = started.see_through()
     except KeyboardInterrupt:
         if not started.launcher.detached:
             raise
-        print(f"\nno longer watching; the jobs go on. To look: viewpair status ablation=[{names}]")
+        print(f"\nno longer watching; the jobs go on. To look: viewpair status {these}")
         print("To watch again: the same command (what is under way is not submitted twice). To stop: viewpair cancel")
         return INTERRUPTED
     print(show_outcome(outcome.lines, outcome.done_before))
     if outcome.complete:
-        print(f"next: viewpair report ablation=[{names}]")
+        print(f"next: viewpair report {these}")
     return 0 if outcome.complete else 1
