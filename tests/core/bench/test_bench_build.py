@@ -14,13 +14,14 @@ from core.data.readers.folder import FolderConfig
 
 
 def test_a_row_for_each_kind_of_file_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "FILMS", {(48, 40): 4})
+    monkeypatch.setattr(bench, "FILMS", ((48, 40),))
+    monkeypatch.setattr(bench, "SECONDS", 0.0)
     monkeypatch.setattr(bench, "FORMATS", {name: bench.FORMATS[name] for name in ("DICOM, plain", "PNG")})
     monkeypatch.setattr(bench, "cores", lambda: 1)
     rows = bench.bench_build(to_trial(compose(["data.size=32"])), 1)
     assert [(row["files"], row["film"], row["images"]) for row in rows] == [
-        ("DICOM, plain", "48 x 40", 4),
-        ("PNG", "48 x 40", 4),
+        ("DICOM, plain", "48 x 40", 8),
+        ("PNG", "48 x 40", 8),
     ]
     for row in rows:
         assert row["of_decoders"] == pytest.approx(row["built_per_second"] / row["decoded_per_second"])
