@@ -127,7 +127,7 @@ def save(drawn: Drawn, folder: Path) -> list[str]:
     """Write <name>.png, <name>.pdf and <name>.svg; returns their names. The same figure gives the same bytes."""
     written = []
     # Laid out here, not once a format: with many axes that is most of the time.
-    drawn.figure.draw_without_rendering()
+    drawn.figure.get_layout_engine().execute(drawn.figure)
     drawn.figure.set_layout_engine(None)
     for suffix, metadata in FORMATS.items():
         name = f"{drawn.name}.{suffix}"
