@@ -6,6 +6,7 @@ turns within one run, so that their ratio may be believed; how fast any of them 
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import logging
 import multiprocessing
@@ -13,7 +14,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -62,17 +63,27 @@ def bench_build(config: TrialConfig, repeats: int) -> list[dict[str, Any]]:
     `data.size`. of_decoders: the second over the first. of_decoders_and_resize: over decoding and shrinking, the least
     that can be done with a film. Each is the median of `repeats` rounds.
     """
-    # What the builder says of one film in many copies is of no use here.
-    logging.getLogger("core.data").setLevel(logging.ERROR)
     rows = []
     for shape in FILMS:
         films = [made_film(shape, seed) for seed in range(DISTINCT)]
         for name, encode in FORMATS.items():
-            with tempfile.TemporaryDirectory() as folder:
+            with tempfile.TemporaryDirectory() as folder, without_warnings():
                 contents = [encode(film) for film in films]
                 table = write_files(Path(folder), contents, enough(contents[0], Path(folder)) * cores())
                 rows.append({"files": name, "film": f"{shape[0]} x {shape[1]}", **compare(config, table, repeats)})
     return rows
+
+
+@contextlib.contextmanager
+def without_warnings() -> Iterator[None]:
+    """Leave out what the builder warns of: of one film in many copies it is of no use."""
+    log = logging.getLogger("core.data")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def enough(content: bytes, folder: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ def test_a_row_for_each_kind_of_file_and_size(monkeypatch: pytest.MonkeyPatch) -
     for row in rows:
         assert row["of_decoders"] == pytest.approx(row["built_per_second"] / row["decoded_per_second"])
         assert row["of_decoders_and_resize"] > 0
+    assert logging.getLogger("core.data").isEnabledFor(logging.WARNING)
 
 
 @pytest.mark.parametrize("name", bench.FORMATS)
