@@ -156,7 +156,8 @@ def decoded(path: Path) -> None:
 
 def shrunk(path: Path, size: int) -> None:
     """Decode a file and shrink it as any builder must."""
-    square(as_array(path).astype(np.float32), size, "pad")
+    film = as_array(path)
+    square(film if film.dtype == np.uint8 else film.astype(np.float32), size, "pad")
 
 
 def as_array(path: Path) -> np.ndarray:

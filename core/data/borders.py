@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.data.types import Floats
+from core.data.types import Shades, white
 
 BLACK = 0.04
 # Markers and burnt-in letters may stand in a border.
 SHARE = 0.98
 
 
-def without_borders(film: Floats) -> Floats:
-    """The part of a film [H, W] in [0, 1] inside its black borders: rows and columns of which 98 % are below 0.04.
+def without_borders(film: Shades) -> Shades:
+    """The part of a film [H, W] inside its black borders: rows and columns of which 98 % are below 0.04 of white.
 
     The film itself where that leaves less than a quarter of its height or width: then it is dark, not framed.
     """
@@ -23,9 +23,9 @@ def without_borders(film: Floats) -> Floats:
     return film[top:bottom, left:right]
 
 
-def box(film: Floats) -> tuple[int, int, int, int]:
+def box(film: Shades) -> tuple[int, int, int, int]:
     """(top, bottom, left, right) of what is inside the black borders; empty (0, 0, 0, 0) where all is black."""
-    black = film < BLACK
+    black = film < BLACK * white(film)
     top, bottom, left, right = 0, film.shape[0], 0, film.shape[1]
     # A wide black column hides how black the rows are beyond it: look again at what is left until nothing changes.
     while True:

@@ -13,13 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.levels import Levels, Values, painted, percentiles
-from core.data.types import Bools, Floats, Ints
+from core.data.levels import Levels, Values, percentiles
+from core.data.types import Bools, Ints, Shades
 
 PERCENTILES = (0.5, 99.5)
 MIMIC_CXR_JPG = "mimic_cxr_jpg"
-# What the values of 8 bits are in [0, 1].
-BYTES = (np.arange(256) / 255.0).astype(np.float32)
 
 # Which values are no padding; `...`: nothing is.
 Inside = Bools | EllipsisType
@@ -172,10 +170,10 @@ def _number(value: Any) -> float:
         return float("nan")
 
 
-def picture_tone(pixels: NDArray[Any], deep: bool, tone: str) -> Floats:
-    """Grey in [0, 1] of a PNG's or JPEG's values [H, W]: with `voi`, 8 bits as they are and 16 bits by percentiles."""
+def picture_tone(pixels: NDArray[Any], deep: bool, tone: str) -> Shades:
+    """Grey of a PNG's or JPEG's values [H, W]: with `voi`, 8 bits as they are and 16 bits by percentiles."""
     if tone == "voi" and not deep:
-        return painted(pixels, BYTES)
+        return pixels
     levels = Levels.of(pixels)
     if tone == MIMIC_CXR_JPG:
         return levels.painted(mimic_cxr_jpg(levels.values, levels.counts, inverted=False))

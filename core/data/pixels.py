@@ -16,7 +16,7 @@ from core.data.borders import without_borders
 from core.data.dicom import read_dicom
 from core.data.grey import picture_tone
 from core.data.polarity import looks_inverted
-from core.data.types import MAX_PIXELS, Bytes, Film, Floats, UnreadableImageError
+from core.data.types import MAX_PIXELS, Bytes, Film, Shades, UnreadableImageError, white
 
 # Pillow logs what stands in a JPEG's EXIF, a name or a date among it.
 logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
@@ -53,14 +53,14 @@ def load_picture(path: Path, rendering: Rendering, inverted: bool = False) -> Pi
     """
     film = read_film(path, rendering.tone)
     if inverted:
-        film = Film(1.0 - film.pixels, film.notes, inverted=True)
-    pixels = without_borders(film.pixels) if rendering.borders == "crop" else film.pixels
-    squared = np.rint(square(pixels, rendering.size, rendering.resize) * 255.0).astype(np.uint8)
-    return Picture(squared, film.notes + _polarity_note(film))
+        film = film.negative
+    shades = without_borders(film.shades) if rendering.borders == "crop" else film.shades
+    squared = square(shades, rendering.size, rendering.resize)
+    return Picture(in_bytes(squared), film.notes + _polarity_note(film))
 
 
 def _polarity_note(film: Film) -> tuple[str, ...]:
-    if not looks_inverted(film.pixels):
+    if not looks_inverted(film.shades):
         return ()
     return ("looks inverted: the tag MONOCHROME1 may lie" if film.inverted else "looks inverted",)
 
@@ -104,17 +104,23 @@ def read_picture(path: Path, tone: str = "voi") -> Film:
     return Film(picture_tone(pixels, deep, tone))
 
 
-def square(pixels: Floats, size: int, resize: str) -> Floats:
-    """Pixels [size, size] of an image [H, W], antialiased.
+def in_bytes(shades: Shades) -> Bytes:
+    """The same grey as bytes, of which 255 is white."""
+    scaled = shades if white(shades) == 255 else np.rint(shades * 255.0)
+    return scaled.astype(np.uint8, copy=False)
+
+
+def square(shades: Shades, size: int, resize: str) -> Shades:
+    """Grey [size, size] of an image [H, W] of uint8 or float32, in its type, antialiased.
 
     resize: pad (whole image, black borders) | crop (central square) | stretch (aspect ratio lost).
     """
-    height, width = pixels.shape
-    image = Image.fromarray(np.ascontiguousarray(pixels, dtype=np.float32))
+    height, width = shades.shape
+    image = Image.fromarray(np.ascontiguousarray(shades))
     if resize == "pad":
         longest = max(height, width)
         shape = max(1, round(size * height / longest)), max(1, round(size * width / longest))
-        canvas = np.zeros((size, size), dtype=np.float32)
+        canvas = np.zeros((size, size), dtype=shades.dtype)
         top, left = (size - shape[0]) // 2, (size - shape[1]) // 2
         canvas[top : top + shape[0], left : left + shape[1]] = _resized(image, shape, (0, 0, width, height))
         return canvas
@@ -124,7 +130,7 @@ def square(pixels: Floats, size: int, resize: str) -> Floats:
     return _resized(image, (size, size), box)
 
 
-def _resized(image: Image.Image, shape: tuple[int, int], box: tuple[float, float, float, float]) -> Floats:
-    # Bilinear in Pillow averages over all source pixels when it shrinks and never overshoots.
-    resized = image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR, box=box)
-    return np.clip(np.asarray(resized, dtype=np.float32), 0.0, 1.0)
+def _resized(image: Image.Image, shape: tuple[int, int], box: tuple[float, float, float, float]) -> Shades:
+    # Bilinear in Pillow averages over all source pixels when it shrinks and never overshoots but for rounding.
+    resized = np.asarray(image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR, box=box))
+    return np.clip(resized, 0, white(resized))

@@ -51,6 +51,8 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
 Strings = NDArray[np.str_]
+# Grey as a film's file has it: bytes where it is shown as it is, else float32; see `white`.
+Shades = Bytes | Floats
 
 # More than any detector or film scanner has: 8192 x 8192.
 MAX_PIXELS = 67_108_864
@@ -62,9 +64,24 @@ class UnreadableImageError(ValueError):
 
 @dataclass(frozen=True)
 class Film:
-    """A film as it was read. pixels: [H, W] float32 in [0, 1], 1 = bright. notes: what is odd about the file, in words
-    that quote nothing of it. inverted: its header or a table says MONOCHROME1, so its values were inverted."""
+    """A film as it was read. shades: [H, W], bright is high, from 0 to `white`. notes: what is odd about the file, in
+    words that quote nothing of it. inverted: its header or a table says MONOCHROME1, so its values were inverted."""
 
-    pixels: Floats
+    shades: Shades
     notes: tuple[str, ...] = ()
     inverted: bool = False
+
+    @property
+    def pixels(self) -> Floats:
+        """[H, W] float32 in [0, 1], 1 = bright."""
+        return (self.shades / white(self.shades)).astype(np.float32, copy=False)
+
+    @property
+    def negative(self) -> Film:
+        """The film with dark and bright exchanged."""
+        return Film(white(self.shades) - self.shades, self.notes, inverted=True)
+
+
+def white(shades: Shades) -> int:
+    """What the brightest grey is in an array of its type: 255 of bytes, 1 of floats."""
+    return 255 if shades.dtype == np.uint8 else 1

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.data.borders import box
 from core.data.pixels import load_pixels, read_film, square
+from core.data.polarity import polarity
 from core.data.types import UnreadableImageError
 
 
@@ -70,6 +72,25 @@ def test_shrinking_averages_over_all_pixels() -> None:
     # A checkerboard that plain subsampling would turn black or white.
     board = np.indices((64, 64)).sum(axis=0).astype(np.float32) % 2
     np.testing.assert_allclose(square(board, 8, "stretch"), 0.5, atol=0.02)
+
+
+@pytest.mark.parametrize("resize", ["pad", "crop", "stretch"])
+def test_bytes_are_shrunk_as_floats_are(resize: str) -> None:
+    film = np.random.default_rng(0).integers(0, 256, (301, 240), dtype=np.uint8)
+    of_bytes, of_floats = square(film, 64, resize), square((film / 255).astype(np.float32), 64, resize)
+    assert of_bytes.dtype == np.uint8
+    # The horizontal and the vertical pass round to whole levels.
+    assert np.abs(of_bytes - of_floats * 255).max() <= 1
+
+
+def test_borders_and_polarity_of_bytes_are_those_of_floats() -> None:
+    dark = np.zeros((120, 100), dtype=np.uint8)
+    # 10 of 255 is black, 11 is not.
+    dark[:20], dark[20:100, 10:90] = 10, np.random.default_rng(0).integers(11, 256, (80, 80))
+    film = (dark / 255).astype(np.float32)
+    assert box(dark) == box(film) == (20, 100, 10, 90)
+    assert polarity(255 - dark) == pytest.approx(polarity(1 - film), rel=1e-4)
+    assert polarity(dark) == pytest.approx(-polarity(255 - dark), rel=1e-4)
 
 
 def png_that_claims(height: int, width: int) -> bytes:
