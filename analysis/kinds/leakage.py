@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.kinds.base import KindColumn, KindTable, kind_rows, macro_auroc, resampled_rows, unit_means
 from analysis.resample import BootstrapConfig, Doubles
 from analysis.summary import Summary
-from core.evaluation.kinds.leakage import FILE
+from core.evaluation.written import LEAKAGE
 
 TARGET = KindColumn("macro_auroc", "AUROC of labels")
 COLUMNS = (
@@ -21,7 +21,7 @@ COLUMNS = (
 
 def table(summary: Summary) -> KindTable | None:
     """A row per row of the main table with a site probe; None where none has."""
-    resampled = resampled_rows(summary, FILE, measure)
+    resampled = resampled_rows(summary, LEAKAGE, measure)
     if not resampled:
         return None
     resampled[TARGET.key] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analysis.kinds.base import KindColumn, KindTable, kind_rows, resampled_rows, unit_means
 from analysis.summary import Summary
-from core.evaluation.kinds.localisation import FILE
+from core.evaluation.written import LOCALISATION
 
 COLUMNS = (
     KindColumn("pointing_gradient", "Pointing, gradient"),
@@ -17,7 +17,7 @@ COLUMNS = (
 
 def table(summary: Summary) -> KindTable | None:
     """A row per row of the main table with a localisation; None where none has."""
-    resampled = resampled_rows(summary, FILE, unit_means)
+    resampled = resampled_rows(summary, LOCALISATION, unit_means)
     columns = tuple(column for column in COLUMNS if column.key in resampled)
     if not columns:
         return None

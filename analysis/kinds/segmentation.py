@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analysis.kinds.base import KindColumn, KindTable, kind_rows, resampled_rows, unit_means
 from analysis.summary import Summary
-from core.evaluation.kinds.segmentation import FILE
+from core.evaluation.written import SEGMENTATION
 
 COLUMNS = (
     KindColumn("dice_linear", "Dice, linear"),
@@ -16,7 +16,7 @@ COLUMNS = (
 
 def table(summary: Summary) -> KindTable | None:
     """A row per row of the main table with a segmentation; None where none has."""
-    resampled = resampled_rows(summary, FILE, unit_means)
+    resampled = resampled_rows(summary, SEGMENTATION, unit_means)
     columns = tuple(column for column in COLUMNS if column.key in resampled)
     if not columns:
         return None

@@ -7,17 +7,17 @@ import pandas as pd
 from analysis.kinds.base import KindColumn, KindTable, kind_rows, macro_auroc, resampled_rows
 from analysis.resample import BootstrapConfig, Doubles
 from analysis.summary import Summary
-from core.evaluation.kinds.transfer import FILE, HOME_FILE, TARGET
+from core.evaluation.written import TARGET, TRANSFER, TRANSFER_HOME
 
 COLUMNS = (KindColumn("target_macro_auroc", "AUROC on the target"), KindColumn("home_macro_auroc", "AUROC at home"))
 
 
 def table(summary: Summary) -> KindTable | None:
     """A row per row of the main table with a transfer; None where none has."""
-    resampled = resampled_rows(summary, FILE, away)
+    resampled = resampled_rows(summary, TRANSFER, away)
     if not resampled:
         return None
-    resampled |= resampled_rows(summary, HOME_FILE, home)
+    resampled |= resampled_rows(summary, TRANSFER_HOME, home)
     notes: tuple[str, ...] = (
         "a linear probe of this data set's training labels, macro AUROC over the labels that both data sets have",
     )

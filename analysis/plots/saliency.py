@@ -11,7 +11,7 @@ from analysis.plots.base import Drawn, footer, new_figure, row_title
 from analysis.plots.files import ranked, row_arrays
 from analysis.summary import Summary
 from core.data.types import View
-from core.evaluation.kinds.saliency import FILE
+from core.evaluation.written import SALIENCY
 
 SHOWN_VIEWS = (View.FRONTAL, View.LATERAL)
 MAX_ROWS, MAX_STUDIES = 4, 3
@@ -20,7 +20,7 @@ BOX = "#00E5FF"
 
 def draw(summary: Summary) -> Drawn | None:
     """A line per row, the best first, and in it both films of a few studies; None where no trial has maps."""
-    shown = [(row, arrays) for row in ranked(summary) if (arrays := row_arrays(summary, row, FILE))][:MAX_ROWS]
+    shown = [(row, arrays) for row in ranked(summary) if (arrays := row_arrays(summary, row, SALIENCY))][:MAX_ROWS]
     if not shown:
         return None
     across = min(MAX_STUDIES, max(len(np.unique(arrays["study"])) for _, arrays in shown))

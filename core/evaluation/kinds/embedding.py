@@ -14,8 +14,8 @@ from core.data.types import Floats
 from core.errors import check_choice, check_range, require
 from core.evaluation.base import EVALUATIONS, Evaluated, EvaluationContext, Skipped
 from core.evaluation.linear import Scaler
+from core.evaluation.written import EMBEDDING, EMBEDDING_MAPS
 
-FILE = "embedding.npz"
 LEAST = 5
 
 
@@ -57,7 +57,9 @@ def neighbours(x: Floats, perplexity: float, seed: int) -> Floats:
     return found
 
 
-MAPS: Mapping[str, Callable[[Floats, float, int], Floats]] = {"pca": principal, "tsne": neighbours}
+MAPS: Mapping[str, Callable[[Floats, float, int], Floats]] = dict(
+    zip(EMBEDDING_MAPS, (principal, neighbours), strict=True)
+)
 
 
 @EVALUATIONS.register("embedding", config=EmbeddingConfig, source="PCA; t-SNE: van der Maaten & Hinton 2008")
@@ -77,4 +79,4 @@ def embedding(config: EmbeddingConfig, context: EvaluationContext) -> Evaluated 
     arrays |= {"view": own.view[rows], "site": table.sites[study], "truth": context.labels["test"][study]}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays, labels=np.array(table.label_names))
-    return Evaluated([], files={FILE: buffer.getvalue()})
+    return Evaluated([], files={EMBEDDING: buffer.getvalue()})

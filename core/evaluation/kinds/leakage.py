@@ -13,8 +13,7 @@ from core.evaluation.base import EVALUATIONS, Evaluated, EvaluationContext, Metr
 from core.evaluation.linear import Part, fit_probe
 from core.evaluation.metrics import auroc, macro
 from core.evaluation.predictions import packed, prediction_frame
-
-FILE = "leakage.parquet"
+from core.evaluation.written import LEAKAGE
 
 
 @dataclass
@@ -47,7 +46,7 @@ def leakage(config: LeakageConfig, context: EvaluationContext) -> Evaluated | Sk
     frequent = int(parts["train"].y.sum(axis=0).argmax())
     table = replace(context.store.splits["test"], label_names=names)
     frame = prediction_frame("leakage", table, test.rows, test.y, probability, label_fraction=1.0)
-    return Evaluated(_metrics(names, test.y, probability, frequent), files={FILE: packed(frame)})
+    return Evaluated(_metrics(names, test.y, probability, frequent), files={LEAKAGE: packed(frame)})
 
 
 def known_sites(sites: Strings, fewest: int) -> tuple[str, ...]:

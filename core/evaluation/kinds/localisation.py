@@ -20,8 +20,7 @@ from core.evaluation.predictions import packed
 from core.evaluation.saliency import MAPS, enlarged, has_blocks
 from core.evaluation.tokens import image_batch
 from core.evaluation.units import UNITS, unit_metrics
-
-FILE = "localisation.parquet"
+from core.evaluation.written import LOCALISATION
 
 
 @dataclass
@@ -76,7 +75,7 @@ def localisation(config: LocalisationConfig, context: EvaluationContext) -> Eval
     if not len(pairs.row):
         return Skipped("no test image has a box of a label that the linear probe could be fitted to")
     units = pd.concat(list(_scores(config, context, probe, pairs)), ignore_index=True)
-    return Evaluated(unit_metrics("localisation", units), files={FILE: packed(units)})
+    return Evaluated(unit_metrics("localisation", units), files={LOCALISATION: packed(units)})
 
 
 def boxed(table: StudyTable, regions: Marked, probe: LinearProbe, most: int) -> Boxed:

@@ -17,8 +17,7 @@ from core.evaluation.kinds.gallery import choose
 from core.evaluation.linear import label_probe
 from core.evaluation.saliency import MAPS, enlarged, has_blocks
 from core.evaluation.tokens import image_batch
-
-FILE = "saliency.npz"
+from core.evaluation.written import SALIENCY
 
 
 @dataclass
@@ -64,7 +63,7 @@ def saliency(config: SaliencyConfig, context: EvaluationContext) -> Evaluated | 
     }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    return Evaluated([], files={FILE: buffer.getvalue()})
+    return Evaluated([], files={SALIENCY: buffer.getvalue()})
 
 
 def surest(probability: Floats, truth: Floats) -> Ints:

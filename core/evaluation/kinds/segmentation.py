@@ -20,8 +20,7 @@ from core.evaluation.decoders import LAYERS, Decoder, Schedule, train_decoder
 from core.evaluation.predictions import packed
 from core.evaluation.tokens import has_tokens, image_batch, patch_maps
 from core.evaluation.units import UNITS, unit_metrics
-
-FILE = "segmentation.parquet"
+from core.evaluation.written import SEGMENTATION
 
 
 @dataclass
@@ -145,7 +144,7 @@ def _evaluated(
         decoder = train_decoder(kind, maps, len(labels), context.store.size, truth, schedule)
         frames += list(_scores(kind, decoder, context, labels, test))
     units = pd.concat(frames, ignore_index=True)
-    return Evaluated(unit_metrics("segmentation", units), files={FILE: packed(units)})
+    return Evaluated(unit_metrics("segmentation", units), files={SEGMENTATION: packed(units)})
 
 
 def _batches(context: EvaluationContext, images: Masked) -> Iterator[tuple[Any, torch.Tensor]]:

@@ -18,10 +18,10 @@ from core.evaluation.features import extract
 from core.evaluation.linear import label_probe
 from core.evaluation.metrics import apply_policy, label_metrics
 from core.evaluation.predictions import packed, prediction_frame
+from core.evaluation.written import TARGET, TRANSFER, TRANSFER_HOME
 
 LOG = logging.getLogger(__name__)
-FILE, HOME_FILE = "transfer.parquet", "transfer_home.parquet"
-TARGET, TEST = "target", "test"
+TEST = "test"
 
 
 @dataclass
@@ -61,8 +61,8 @@ def transfer(config: TransferConfig, context: EvaluationContext) -> Evaluated | 
     metrics: list[Metric] = []
     files: dict[str, bytes] = {}
     for view, file, table, own in (
-        (TARGET, FILE, away, features[TEST]),
-        ("study", HOME_FILE, context.store.splits[TEST], context.features[TEST]),
+        (TARGET, TRANSFER, away, features[TEST]),
+        ("study", TRANSFER_HOME, context.store.splits[TEST], context.features[TEST]),
     ):
         x, present = own.at("study")
         columns = [table.label_names.index(name) for name in names]
