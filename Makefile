@@ -20,7 +20,7 @@ reproduce: $(STAMP) ## build the phantom, run every ablation, write the report (
 
 test: $(STAMP) ## run the tests
 	$(BIN)/python -m pytest -n 3 --dist worksteal --durations 20 -m "not slurm"
-	$(BIN)/python -m pytest -n 3 --dist worksteal --durations 20 -m slurm
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 20 -m slurm
 
 slurm: ## install SLURM for the tests that need a cluster (Debian, as root)
 	$(PYTHON) slurm/devcluster install --accounting dbd

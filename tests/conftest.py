@@ -7,11 +7,24 @@ import os
 # Before torch starts its pools: tests of many processes on few cores would otherwise wait on each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import multiprocessing
 from pathlib import Path
 
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+
+# Here, since it has no effect once anything has started the one fork server, as building a phantom does. To import
+# torch in every process would take longer than what most of these tests do.
+PRELOAD = (
+    "core.trainer",
+    "core.engines.ddp_engine",
+    "torch._dynamo",
+    "pyarrow.compute",
+    "tests.core.conftest",
+    "tests.warm",
+)
+multiprocessing.get_context("forkserver").set_forkserver_preload(list(PRELOAD))
 
 
 @pytest.fixture(scope="session")

@@ -31,18 +31,6 @@ SMALL = (
     "runtime.checkpoint_every=2",
 )
 
-# Here, since it has no effect once anything has started the one fork server, as building a phantom does. To import
-# torch in every process would take longer than what most of these tests do.
-PRELOAD = (
-    "core.trainer",
-    "core.engines.ddp_engine",
-    "torch._dynamo",
-    "pyarrow.compute",
-    "tests.core.conftest",
-    "tests.core.warm",
-)
-multiprocessing.get_context("forkserver").set_forkserver_preload(list(PRELOAD))
-
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StudyStore]:

@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +19,7 @@ from sweeps.slurm.runs import submitted
 from sweeps.slurm.task import STARTS
 from sweeps.status import LOG, read_status
 from sweeps.worker import ATTEMPT
-from tests.conftest import CHECKOUT
+from tests.shell import Command
 from tests.slurm.conftest import DevCluster
 
 # Some seconds of training, in steps short enough to be interrupted anywhere.
@@ -60,22 +58,6 @@ def write_ablation(folder: Path, name: str, ratios: str = "0.5, 0.75", seeds: st
     return path
 
 
-def viewpair(words: list[str], env: dict[str, str]) -> subprocess.Popen[str]:
-    """Start a verb as a user of the cluster would."""
-    environment = {**env, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(CHECKOUT)}
-    command = [sys.executable, "-m", "viewpair", *words]
-    return subprocess.Popen(
-        command, env=environment, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-
-def finished(process: subprocess.Popen[str], code: int = 0) -> str:
-    """What a verb printed; it must end with `code`."""
-    printed, _ = process.communicate(timeout=240)
-    assert process.returncode == code, printed
-    return printed
-
-
 @dataclass
 class Sweep:
     """A sweep of one ablation file into its own folder."""
@@ -91,12 +73,12 @@ class Sweep:
 
     def submit(self, *more: str) -> str:
         """Submit it; returns what was printed."""
-        return finished(viewpair(self.words(*more), self.cluster.env))
+        return Command(self.words(*more), env=self.cluster.env).finished()
 
     def call(self, verb: str, *more: str, code: int = 0) -> str:
         """Run another verb on it."""
         words = [verb, f"ablation={self.file.stem}", f"paths.root={self.root}", *more]
-        return finished(viewpair(words, self.cluster.env), code)
+        return Command(words, env=self.cluster.env).finished(code)
 
     @property
     def keys(self) -> dict[str, str]:

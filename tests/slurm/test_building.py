@@ -13,8 +13,8 @@ from core.data.build import data_folder, prepare
 from tests.core.data.conftest import films_config
 from tests.core.data.files import write_films
 from tests.core.data.test_build import digests
+from tests.shell import Command
 from tests.slurm.conftest import DevCluster
-from tests.slurm.sweeping import finished, viewpair
 
 SLOW = """
 import sys, time
@@ -59,10 +59,10 @@ def test_a_task_that_fails_is_named_and_made_up_for(
     folder = data_folder(films_config(films), tmp_path)
     # tasks wait for a file; the second then fails
     wait, fail = f"while [ ! -e {tmp_path}/go ]; do sleep 0.1; done", '[ "$SLURM_ARRAY_TASK_ID" != 1 ] || exit 3'
-    printed = finished(viewpair(words(films, tmp_path, f"launcher.setup=['{wait}', '{fail}']"), cluster.env))
+    printed = Command(words(films, tmp_path, f"launcher.setup=['{wait}', '{fail}']"), env=cluster.env).finished()
     assert "4 ranges of shards, at most 1 at once: 0/60 studies (0 %)" in printed
     assert str(folder) in printed
-    again = finished(viewpair(words(films, tmp_path), cluster.env))
+    again = Command(words(films, tmp_path), env=cluster.env).finished()
     assert len(list((tmp_path / "runs").glob("build-*"))) == 1, again
     assert "4 ranges of shards" in again
     (tmp_path / "go").touch()
@@ -72,13 +72,13 @@ def test_a_task_that_fails_is_named_and_made_up_for(
     assert "2 of 9 shards are missing or damaged: " in logs
     assert "run the same `viewpair data build` again" in logs
     kept = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.tar")}
-    printed = finished(viewpair(words(films, tmp_path, "--wait"), cluster.env))
+    printed = Command(words(films, tmp_path, "--wait"), env=cluster.env).finished()
     assert "2 ranges of shards" in printed
     assert "built folder at 16 px" in printed
     assert {name: (folder / name).stat().st_mtime_ns for name in kept} == kept
     assert digests(folder) == whole
     # nothing is left to submit
-    assert "ranges" not in finished(viewpair(words(films, tmp_path), cluster.env))
+    assert "ranges" not in Command(words(films, tmp_path), env=cluster.env).finished()
     assert len(list((tmp_path / "runs").glob("build-*"))) == 2
 
 
@@ -86,7 +86,7 @@ def test_a_task_that_is_killed_goes_on(cluster: DevCluster, films: Path, whole: 
     """kill -9 to the first task, once it has written a shard."""
     folder = data_folder(films_config(films), tmp_path)
     path = f"launcher.setup=['export PYTHONPATH={slow(tmp_path)}:$PYTHONPATH']"
-    finished(viewpair(words(films, tmp_path, path), cluster.env))
+    Command(words(films, tmp_path, path), env=cluster.env).finished()
     cluster.wait_until(lambda: len(list(folder.glob("*-*.json"))) == 1, 90)
     os.kill(task(tmp_path), signal.SIGKILL)
     (tmp_path / "go").touch()
@@ -111,7 +111,7 @@ def slow(folder: Path) -> Path:
 
 def test_what_is_wrong_is_told_before_anything_is_submitted(cluster: DevCluster, films: Path, tmp_path: Path) -> None:
     (tmp_path / "films.csv").write_text(films.read_text())
-    printed = finished(viewpair(words(tmp_path / "films.csv", tmp_path), cluster.env), code=2)
+    printed = Command(words(tmp_path / "films.csv", tmp_path), env=cluster.env).finished(code=2)
     assert "images named in" in printed
     assert "do not exist" in printed
     assert "Traceback" not in printed

@@ -20,8 +20,9 @@ from sweeps.launchers.local import LocalConfig
 from sweeps.plan import make_plan
 from sweeps.run import run_plans
 from sweeps.status import read_status
+from tests.shell import Command
 from tests.slurm.conftest import DevCluster
-from tests.slurm.sweeping import Sweep, fingerprint, finished, share_data, viewpair, write_ablation
+from tests.slurm.sweeping import Sweep, fingerprint, share_data, write_ablation
 
 Undisturbed = tuple[Path, Path, dict[str, dict[str, str]]]
 
@@ -180,19 +181,18 @@ def release_what_is_held(sweep: Sweep) -> bool:
 
 
 def test_the_submitting_shell_is_killed(sweep: Sweep, same: Callable[[Sweep], bool]) -> None:
-    process = viewpair(sweep.words(), sweep.cluster.env)
+    process = Command(sweep.words(), env=sweep.cluster.env)
     sweep.until(lambda: bool(list(sweep.root.glob("runs/*/run.json"))))
     process.kill()
-    process.communicate()
-    finished(viewpair(sweep.words(), sweep.cluster.env))
+    Command(sweep.words(), env=sweep.cluster.env).finished()
     sweep.until_done()
     assert same(sweep)
     assert [sweep.attempts(trial) for trial in sweep.trials] == [1, 1]
 
 
 def test_submitted_twice_at_once_and_a_cell_edited(sweep: Sweep, same: Callable[[Sweep], bool], tmp_path: Path) -> None:
-    both = [viewpair(sweep.words(), sweep.cluster.env) for _ in range(2)]
-    printed = [finished(process) for process in both]
+    both = [Command(sweep.words(), env=sweep.cluster.env) for _ in range(2)]
+    printed = [process.finished() for process in both]
     assert sum("2 trials are under way already" in text for text in printed) == 1
     first = sweep.until_training(0)
     old = sweep.trials
@@ -298,7 +298,7 @@ def test_one_of_twelve_fails(cluster: DevCluster, undisturbed: Undisturbed, tmp_
     sweep = Sweep(cluster, file, tmp_path / "out")
     share_data(undisturbed[1], sweep.root)
     words = ("launcher.trials_per_task=6", "launcher.concurrent=2")
-    dry = finished(viewpair(sweep.words("--dry-run", *words), cluster.env))
+    dry = Command(sweep.words("--dry-run", *words), env=cluster.env).finished()
     assert "SLURM: 12 trials in 2 array tasks of up to 6 trials each, 2 side by side, 16 at once" in dry
     plan = make_plan(str(file), [f"paths.root={sweep.root}"], "demo")
     broken = list(plan.trials())[4]

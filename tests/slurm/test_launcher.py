@@ -11,8 +11,9 @@ import pytest
 from sweeps.slurm import scheduler
 from sweeps.slurm.runs import job_name
 from tests.conftest import CHECKOUT
+from tests.shell import Command
 from tests.slurm.conftest import DevCluster, launched
-from tests.slurm.sweeping import Sweep, finished, viewpair, write_ablation
+from tests.slurm.sweeping import Sweep, write_ablation
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def sweep(cluster: DevCluster, tmp_path: Path) -> Sweep:
     ],
 )
 def test_bad_settings_are_refused_before_anything_is_submitted(sweep: Sweep, word: str, said: str) -> None:
-    printed = finished(viewpair(sweep.words(*word.split()), sweep.cluster.env), code=2)
+    printed = Command(sweep.words(*word.split()), env=sweep.cluster.env).finished(code=2)
     assert said in printed
     assert "Traceback" not in printed
     assert not (sweep.root / "runs").exists()
@@ -45,7 +46,7 @@ def test_a_profile_with_an_unknown_key(sweep: Sweep, tmp_path: Path) -> None:
     profile = tmp_path / "mine.yaml"
     profile.write_text("partition: main\ncpu: 2\n")
     words = [word for word in sweep.words() if word != "launcher=slurm"]
-    printed = finished(viewpair([*words, f"launcher={profile}"], sweep.cluster.env), code=2)
+    printed = Command([*words, f"launcher={profile}"], env=sweep.cluster.env).finished(code=2)
     assert f"{profile}: there is no launcher key cpu" in printed
     assert "did you mean cpus?" in printed
 
@@ -54,15 +55,15 @@ def test_a_profile_is_put_on_and_its_keys_can_be_overridden(sweep: Sweep, tmp_pa
     profile = tmp_path / "mine.yaml"
     profile.write_text("partition: urgent\nsetup: ['echo \"set up, then\" go']\nmax_parallel: 3\n")
     words = [word for word in sweep.words("--dry-run") if word != "launcher=slurm"]
-    printed = finished(viewpair([*words, f"launcher={profile}"], sweep.cluster.env))
+    printed = Command([*words, f"launcher={profile}"], env=sweep.cluster.env).finished()
     assert "3 at once" in printed
-    printed = finished(viewpair([*words, f"launcher={profile}", "launcher.max_parallel=7"], sweep.cluster.env))
+    printed = Command([*words, f"launcher={profile}", "launcher.max_parallel=7"], env=sweep.cluster.env).finished()
     assert "7 at once" in printed
 
 
 def test_without_slurm_nothing_is_written(sweep: Sweep, tmp_path: Path) -> None:
     env = {**sweep.cluster.env, "PATH": str(tmp_path)}
-    printed = finished(viewpair(sweep.words(), env), code=2)
+    printed = Command(sweep.words(), env=env).finished(code=2)
     assert "there is no sbatch on this machine" in printed
     assert not (sweep.root / "runs").exists()
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from sweeps.declared import read_plan
 from sweeps.folders import trial_folder
 from sweeps.ledger import read_ledger
 from sweeps.status import read_status
+from tests.shell import Command
 
 pytestmark = pytest.mark.slow
 
@@ -44,19 +43,15 @@ def ablation(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def start(ablation: Path, root: Path) -> subprocess.Popen[str]:
+def start(ablation: Path, root: Path) -> Command:
     words = ["sweep", f"ablation={ablation}", f"paths.root={root}", "data.patients=40", "runtime.checkpoint_every=3"]
-    command = [sys.executable, "-m", "viewpair", *words, "runtime.device=cpu"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return Command([*words, "runtime.device=cpu"])
 
 
 @pytest.fixture(scope="module")
 def undisturbed(ablation: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("undisturbed")
-    process = start(ablation, root)
-    said, _ = process.communicate(timeout=280)
-    assert process.returncode == 0, said
-    assert "3 trials: 3 done" in said
+    assert "3 trials: 3 done" in start(ablation, root).finished()
     return root
 
 
@@ -83,9 +78,7 @@ def test_results_verify_and_configs_say_what_ran(undisturbed: Path) -> None:
 
 def test_run_again_it_finds_everything_done(ablation: Path, undisturbed: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in undisturbed.glob("trials/*/**/*")}
-    process = start(ablation, undisturbed)
-    said, _ = process.communicate(timeout=280)
-    assert (process.returncode, "3 were done before" in said) == (0, True)
+    assert "3 were done before" in start(ablation, undisturbed).finished()
     assert {path: path.stat().st_mtime_ns for path in undisturbed.glob("trials/*/**/*")} == before
 
 
@@ -99,12 +92,9 @@ def test_killed_in_training_and_run_again_the_results_are_the_same(
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.kill()
-    process.communicate()
     statuses = [read_status(folder) for folder in (tmp_path / "trials").iterdir()]
     assert any(status is not None and status.state == "running" for status in statuses)
-    again = start(ablation, tmp_path)
-    said, _ = again.communicate(timeout=280)
-    assert again.returncode == 0, said
+    start(ablation, tmp_path).finished()
     plans = [(root / "sweeps" / "tiny" / "plan.json").read_bytes() for root in (tmp_path, undisturbed)]
     assert plans[0] == plans[1]
     assert results(tmp_path) == results(undisturbed)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -31,6 +29,7 @@ from sweeps.shape import Shape, shape_of
 from sweeps.slurm.groups import groups, scaled
 from sweeps.team import run_together
 from sweeps.trial import compute, is_done
+from tests.shell import Command
 from tests.sweeps import fakes
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -319,9 +318,7 @@ def ranks() -> list[psutil.Process]:
 def test_a_small_sweep_from_end_to_end(scaling: Path, tmp_path: Path) -> None:
     root = tmp_path / "out"
     words = [f"ablation={scaling}", f"paths.root={root}", "data.patients=40"]
-    done = viewpair("sweep", *words)
-    assert done.returncode == 1, done.stderr
-    assert "1 trials skipped: runtime.nodes=2" in done.stdout
+    assert "1 trials skipped: runtime.nodes=2" in Command(["sweep", *words]).finished(code=1)
     plan = read_plan(root, "scaling")
     assert [line.state for line in read_ledger(root, plan.keys())] == ["done", "done", "skipped"]
     for cell, processes in zip(plan.cells, (1, 2), strict=False):
@@ -333,14 +330,10 @@ def test_a_small_sweep_from_end_to_end(scaling: Path, tmp_path: Path) -> None:
         assert 0 < found["images_per_second"] * found["step_seconds"] <= 1.5 * 16 * processes
         assert min(found[name] for name in ("mfu", "peak_memory_bytes", "first_step_seconds")) > 0
         assert {metric.n for metric in result.metrics} == {3}
-    printed = viewpair("report", f"paths.root={root}").stdout
+    printed = Command(["report", f"paths.root={root}"]).finished()
     assert "Efficiency" in printed
     assert "hole" in printed
     page = (root / "reports" / "scaling" / "report.md").read_text()
     assert "skipped: runtime.nodes=2, and launcher=local has this machine only" in page
     assert (root / "reports" / "scaling" / "scaling.png").exists()
     assert "Small scaling" in (root / "reports" / "index.md").read_text()
-
-
-def viewpair(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "viewpair", *words], capture_output=True, text=True, timeout=280)

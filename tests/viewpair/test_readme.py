@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +11,8 @@ import pytest
 from PIL import Image
 
 from core.data.readers.base import READERS
-from viewpair.cli import dispatch, main
+from tests.shell import Command
+from viewpair.cli import dispatch
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 README = (CHECKOUT / "README.md").read_text()
@@ -31,7 +29,6 @@ SMALL = [
     "evaluation.probe.draws=1",
 ]
 PHANTOM = ["data.patients=30"]
-OUT, ERR = "out.txt", "err.txt"
 SWEEP = ["seeds=[0]", "launcher.processes=2"]
 
 
@@ -48,28 +45,6 @@ def commands() -> list[list[str]]:
 
 def needs_a_cluster_or_a_data_set(words: list[str]) -> bool:
     return any("=/datasets/" in word or word.startswith(("preset=paper", "launcher=slurm")) for word in words)
-
-
-def viewpair(words: list[str], folder: Path) -> str:
-    """What the command prints, run in `folder`; it must succeed.
-
-    In a process that is forked from one that has torch: to import it anew took a third of these commands' time.
-    """
-    process = multiprocessing.get_context("forkserver").Process(target=command_line, args=(words, folder))
-    process.start()
-    process.join(timeout=600)
-    out, err = ((folder / name).read_text() for name in (OUT, ERR))
-    assert process.exitcode == 0, f"viewpair {' '.join(words)}\n{out}\n{err}"
-    return out
-
-
-def command_line(words: list[str], folder: Path) -> None:
-    """Be `viewpair WORDS` in `folder`."""
-    os.chdir(folder)
-    os.environ["PYTHONPATH"] = str(CHECKOUT)
-    for descriptor, name in ((1, OUT), (2, ERR)):
-        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
-    sys.exit(main(words))
 
 
 def smaller(words: list[str]) -> list[str]:
@@ -122,5 +97,5 @@ def test_every_data_set_has_its_command() -> None:
 def test_all_other_commands_run_in_the_order_of_the_readme(tmp_path: Path) -> None:
     write_films(tmp_path)
     for words in [w for w in commands() if not needs_a_cluster_or_a_data_set(w)]:
-        assert viewpair(smaller(words), tmp_path).strip(), words
+        assert Command(smaller(words), tmp_path).finished().strip(), words
     assert (tmp_path / "outputs" / "reports" / "pairing" / "table.csv").exists()
