@@ -27,6 +27,8 @@ SMALL = [
     "train.batch_size=8",
     "runtime.tensorboard=false",
     "evaluation.probe.draws=1",
+    # All of them run in tests/sweeps/test_end_to_end.py.
+    "evaluation.run=[probe,knn]",
 ]
 PHANTOM = ["data.patients=30"]
 SWEEP = ["seeds=[0]", "launcher.processes=2"]
