@@ -37,7 +37,7 @@ def bench_loader(config: TrialConfig) -> list[dict[str, Any]]:
     images_per_second: of the quickest of some epochs, with a consumer that does nothing. waited_seconds: what a
     consumer that works 20 ms on each batch waits in all. ratio_plain, ratio_torchxrayvision: images_per_second over
     those of a plain DataLoader, and of one over torchxrayvision's dataset. All have `loader.workers` workers and read
-    images of the training size; the first pass of each is not timed. The last two rows are of pixels without batches
+    images of the training size; the first pass of each is not timed. The last three rows are of pixels without batches
     (core/bench/copying.py).
     """
     table = prepare(config.data, Path(config.paths.root)).splits["train"]
