@@ -11,7 +11,7 @@ from analysis.plots.base import MUTED, Drawn, footer, new_figure, row_title
 from analysis.plots.files import ranked, row_arrays
 from analysis.summary import Summary
 from core.data.types import View
-from core.evaluation.written import EMBEDDING, EMBEDDING_MAPS
+from core.evaluation.written import EMBEDDING
 
 MAX_ROWS, MAX_SITES = 4, 7
 TONES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#882255")
@@ -21,7 +21,7 @@ NAMES = {"pca": "PCA", "tsne": "t-SNE"}
 def draw(summary: Summary) -> Drawn | None:
     """A line of panels per row and map, the best row first; None where no trial made a map."""
     shown = [(row, arrays) for row in ranked(summary) if (arrays := row_arrays(summary, row, EMBEDDING))][:MAX_ROWS]
-    lines = [(row, arrays, name) for row, arrays in shown for name in EMBEDDING_MAPS if name in arrays]
+    lines = [(row, arrays, name) for row, arrays in shown for name in NAMES if name in arrays]
     if not lines:
         return None
     colourings = [groupings(arrays) for _, arrays, _ in lines]

@@ -1,6 +1,6 @@
 """Names in the files that evaluations write beside their result: known here to those that read them without torch."""
 
-EMBEDDING, EMBEDDING_MAPS = "embedding.npz", ("pca", "tsne")
+EMBEDDING = "embedding.npz"
 LEAKAGE = "leakage.parquet"
 LOCALISATION = "localisation.parquet"
 SALIENCY = "saliency.npz"

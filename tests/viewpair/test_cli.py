@@ -61,6 +61,18 @@ def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
         assert len(line.split(verb, 1)[1].strip()) > 10
 
 
+def test_whatever_a_report_may_show_is_read_without_torch() -> None:
+    code = (
+        "import sys, importlib, pkgutil, analysis.report, analysis.kinds as kinds, analysis.plots as plots\n"
+        "for package in (kinds, plots):\n"
+        "    for module in pkgutil.iter_modules(package.__path__, package.__name__ + '.'):\n"
+        "        importlib.import_module(module.name)\n"
+        "sys.exit('imported torch' if 'torch' in sys.modules else 0)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+
+
 def test_every_verb_has_what_the_command_line_needs() -> None:
     for verb in cli.verbs():
         module = cli.load(verb)

@@ -27,7 +27,7 @@ SMALL = [
     "train.batch_size=8",
     "runtime.tensorboard=false",
     "evaluation.probe.draws=1",
-    # All of them run in tests/sweeps/test_end_to_end.py.
+    # The other usual ones run in tests/sweeps/test_end_to_end.py.
     "evaluation.run=[probe,knn]",
 ]
 PHANTOM = ["data.patients=30"]
@@ -99,5 +99,6 @@ def test_every_data_set_has_its_command() -> None:
 def test_all_other_commands_run_in_the_order_of_the_readme(tmp_path: Path) -> None:
     write_films(tmp_path)
     for words in [w for w in commands() if not needs_a_cluster_or_a_data_set(w)]:
-        assert Command(smaller(words), tmp_path).finished().strip(), words
+        out, _ = Command(smaller(words), tmp_path).streams()
+        assert out.strip(), words
     assert (tmp_path / "outputs" / "reports" / "pairing" / "table.csv").exists()

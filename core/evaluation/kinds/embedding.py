@@ -14,7 +14,7 @@ from core.data.types import Floats
 from core.errors import check_choice, check_range, require
 from core.evaluation.base import EVALUATIONS, Evaluated, EvaluationContext, Skipped
 from core.evaluation.linear import Scaler
-from core.evaluation.written import EMBEDDING, EMBEDDING_MAPS
+from core.evaluation.written import EMBEDDING
 
 LEAST = 5
 
@@ -57,9 +57,7 @@ def neighbours(x: Floats, perplexity: float, seed: int) -> Floats:
     return found
 
 
-MAPS: Mapping[str, Callable[[Floats, float, int], Floats]] = dict(
-    zip(EMBEDDING_MAPS, (principal, neighbours), strict=True)
-)
+MAPS: Mapping[str, Callable[[Floats, float, int], Floats]] = {"pca": principal, "tsne": neighbours}
 
 
 @EVALUATIONS.register("embedding", config=EmbeddingConfig, source="PCA; t-SNE: van der Maaten & Hinton 2008")
