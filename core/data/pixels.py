@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from core.data.borders import without_borders
-from core.data.dicom import read_dicom
 from core.data.grey import picture_tone
 from core.data.polarity import looks_inverted
 from core.data.types import MAX_PIXELS, Bytes, Film, Shades, UnreadableImageError, white
@@ -82,6 +81,9 @@ def read_film(path: Path, tone: str = "voi") -> Film:
     if head.startswith(b"\x89PNG\r\n\x1a\n") or head.startswith(b"\xff\xd8\xff"):
         return read_picture(path, tone)
     if head[128:] == b"DICM" or path.suffix.lower() in DICOM_SUFFIXES:
+        # Imported here: pydicom takes half a second, which most processes have no film to spend on.
+        from core.data.dicom import read_dicom
+
         return read_dicom(path, tone)
     raise UnreadableImageError("neither PNG, JPEG nor DICOM")
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from core.data.phantom.config import PhantomConfig
-from core.data.phantom.dicom_writer import write_film
 from core.data.phantom.effects import Disease
 from core.data.phantom.film import FIELD, draw_pose
 from core.data.phantom.findings import place_findings
@@ -70,6 +69,9 @@ def render_patient(config: PhantomConfig, number: int, files: Path, masks: Path)
 
     Returns the patient's rows of each table: images, studies, findings.
     """
+    # Imported here: pydicom takes half a second, and who only knows of the phantom writes no film.
+    from core.data.phantom.dicom_writer import write_film
+
     plan = plan_patient(config, number)
     frame = build_frame(config.seed, plan.body)
     rows: dict[str, list[Row]] = {"images": [], "studies": [], "findings": []}
