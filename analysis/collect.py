@@ -145,7 +145,7 @@ class ResultReader:
         result = read_result(folder)
         if PREDICTIONS not in result.files:
             return Loaded(result, None, {})
-        return Loaded(result, *self._scores.read(result.prediction_table()))
+        return Loaded(result, *self._scores.read_file(result.file(PREDICTIONS)))
 
 
 def why_absent(trial: Path) -> str:

@@ -29,22 +29,30 @@ def _use(method: str, item: Any) -> Any:
 
 
 class Crew:
-    """Processes that make `tool(*arguments)` once each. workers: how many pay; at most one a core is started."""
+    """Processes that make `tool(*arguments)` once each, for as long as the `with` block lasts.
+
+    workers: how many pay; at most one a core is started, and none where that is fewer than two.
+    """
 
     def __init__(self, tool: Callable[..., Any], arguments: tuple[Any, ...], workers: int) -> None:
-        self._tool, self._arguments, self._workers = tool, arguments, min(cores(), workers)
+        workers = min(cores(), workers)
+        # Spawned: a fork of a process with threads (OpenMP's, Arrow's) may hang.
+        spawn = get_context("spawn")
+        self._pool = ProcessPoolExecutor(workers, spawn, _make, (tool, arguments)) if workers > 1 else None
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
 
     def map(self, method: str, items: Sequence[Any], own: Any) -> Iterator[Any]:
-        """What the tool's method returns for each item, in order. own: the tool that this process has."""
-        if self._workers < 2:
-            yield from map(getattr(own, method), items)
-            return
-        # Spawned: a fork of a process with threads (OpenMP's, Arrow's) may hang.
-        with ProcessPoolExecutor(self._workers, get_context("spawn"), _make, (self._tool, self._arguments)) as pool:
-            futures = [pool.submit(_use, method, item) for item in items]
-            try:
-                for future in futures:
-                    yield future.result()
-            finally:
-                for future in futures:
-                    future.cancel()
+        """What the tool's method returns for each item, in order; processes, if there are any, begin at once.
+
+        own: the tool that this process has, which does it all where there are none, as each result is asked for.
+        """
+        if self._pool is None:
+            return map(getattr(own, method), items)
+        futures = [self._pool.submit(_use, method, item) for item in items]
+        return (future.result() for future in futures)

@@ -58,32 +58,42 @@ class ReportConfig:
 
 
 class Desk:
-    """Writes the reports of ablations below a root, one after the other."""
+    """Writes the reports of ablations below a root, one after the other.
+
+    main: the main table, once it is known. Where it is the baselines', figures of other ablations show its rows.
+    """
 
     def __init__(self, root: Path, config: ReportConfig, main: Summary | None = None) -> None:
-        """main: the baselines' summary, whose rows the figures of other ablations show beside their own."""
         self.root, self.config, self.main = root, config, main
         self._reader, self._bootstrap = ResultReader(root), Bootstrap(config.bootstrap)
 
     def summary(self, name: str) -> Summary:
         """The tables of one ablation that was run for what is learned."""
-        return summarise(self._collected(read_plan(self.root, name)), self._bootstrap)
+        return summarise(collect(self._reader, read_plan(self.root, name)), self._bootstrap)
 
     def report(self, name: str) -> str:
         """Write the report of one ablation; returns its main table for a terminal."""
-        plan, folder = read_plan(self.root, name), self.root / "reports" / name
-        if plan.measure != QUALITY:
-            return write_measure(self._collected(plan), folder)
-        is_main = self.main is not None and self.main.collected.plan.ablation == name and self.main.collected.results
-        summary = self.main if is_main and self.main is not None else self.summary(name)
+        plan = read_plan(self.root, name)
+        if plan.measure == QUALITY:
+            return self.write(self.summary(name))
+        collected = collect(self._reader, plan)
+        self._check(collected)
+        return write_measure(collected, self.folder(name))
+
+    def write(self, summary: Summary) -> str:
+        """Write the report of an ablation whose tables are known; returns its main table for a terminal."""
+        self._check(summary.collected)
+        folder = self.folder(summary.collected.plan.ablation)
         write_ablation(referenced(summary, self.main), self.root, folder, self.config.macros)
         return console(summary)
 
-    def _collected(self, plan: DeclaredPlan) -> Collected:
-        collected = collect(self._reader, plan)
+    def folder(self, name: str) -> Path:
+        """Where the report of an ablation lies."""
+        return self.root / "reports" / name
+
+    def _check(self, collected: Collected) -> None:
         if self.config.strict:
             refuse_holes(collected)
-        return collected
 
 
 def refuse_holes(collected: Collected) -> None:
@@ -115,20 +125,16 @@ def write_reports(
 def _write_reports(
     root: Path, chosen: dict[str, DeclaredPlan], config: ReportConfig | BootstrapConfig | None
 ) -> ReportSummary:
-    settings = config if isinstance(config, ReportConfig) else ReportConfig(config or BootstrapConfig())
+    desk = Desk(root, config if isinstance(config, ReportConfig) else ReportConfig(config or BootstrapConfig()))
     first = main_name(root, chosen)
-    desk = Desk(root, replace(settings, strict=False))
-    main = desk.summary(first) if first else None
-    desk = Desk(root, settings, main)
-    if settings.strict and main and first in chosen:
-        refuse_holes(main.collected)
-    tables = write_all(desk, chosen)
     with base.look():
+        tables = write_all(desk, chosen, first)
         index = write_index(desk, PAIRING if PAIRING in declared_names(root) and first != PAIRING else "")
     if len(chosen) == 1:
         name = next(iter(chosen))
-        return ReportSummary(root / "reports" / name / REPORT, tables[name])
-    return ReportSummary(index, console(main) if main else "\n\n".join(tables.values()))
+        return ReportSummary(desk.folder(name) / REPORT, tables[name])
+    main_table = console(desk.main) if desk.main else "\n\n".join(tables[name] for name in chosen)
+    return ReportSummary(index, main_table)
 
 
 def main_name(root: Path, chosen: dict[str, DeclaredPlan]) -> str:
@@ -139,13 +145,26 @@ def main_name(root: Path, chosen: dict[str, DeclaredPlan]) -> str:
     return next((name for name in candidates if read_plan(root, name).measure == QUALITY), "")
 
 
-def write_all(desk: Desk, chosen: dict[str, DeclaredPlan]) -> dict[str, str]:
-    """Write the report of each ablation, in several processes where there are many trials; returns their tables."""
-    tables: dict[str, str] = {}
+def write_all(desk: Desk, chosen: Mapping[str, DeclaredPlan], first: str) -> dict[str, str]:
+    """Write the report of each ablation, in several processes where there are many trials; returns their tables.
+
+    first: the ablation of the main table, which is made by this process, or "".
+    """
+    others = [name for name in chosen if name != first]
     trials = sum(len(cell.trials) for plan in chosen.values() for cell in plan.cells)
-    crew = Crew(Desk, (desk.root, desk.config, slim(desk.main)), min(len(chosen), trials // TRIALS_A_WORKER))
-    with Progress("reporting", len(chosen), unit="ablations") as progress, base.look():
-        for name, table in zip(chosen, crew.map("report", list(chosen), desk), strict=True):
+    tables: dict[str, str] = {}
+    if first == BASELINES:
+        # Before the others, whose figures show its rows; any other main table is made while processes are at them.
+        desk.main = desk.summary(first)
+    arguments, workers = (desk.root, desk.config, slim(desk.main)), min(len(others), trials // TRIALS_A_WORKER)
+    with Progress("reporting", len(chosen), unit="ablations") as progress, Crew(Desk, arguments, workers) as crew:
+        written = crew.map("report", others, desk)
+        if first and desk.main is None:
+            desk.main = desk.summary(first)
+        if first in chosen and desk.main is not None:
+            tables[first] = desk.write(desk.main)
+            progress.advance(1)
+        for name, table in zip(others, written, strict=True):
             tables[name] = table
             progress.advance(1)
     return tables

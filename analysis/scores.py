@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from analysis.resample import Scores, TestStudies
 from core.data.types import Ints, Strings
 
 ScoreKey = tuple[str, float]
 TrialScores = dict[ScoreKey, Scores]
+PROBABILITY = "p:"
+# Trials of one table are laid out alike; where they are not, there is nothing to be gained by remembering them all.
+MOST_LAYOUTS = 16
 
 
 class UnlikeStudiesError(ValueError):
@@ -31,12 +37,21 @@ class _Order:
     codes: Ints
 
 
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    """What predictions are of. rows: of each draw of an evaluation and label fraction, in the order of the studies."""
+
+    studies: TestStudies
+    rows: Mapping[ScoreKey, Sequence[Ints]]
+
+
 class ScoreReader:
-    """Reads predictions. The order of the studies is worked out once for all trials that list them alike."""
+    """Reads predictions. What is alike in those of several trials, all but the probabilities, is worked out once."""
 
     def __init__(self) -> None:
         self._orders: list[_Order] = []
         self._studies: list[TestStudies] = []
+        self._layouts: dict[bytes, _Layout] = {}
 
     def read(self, predictions: pa.Table) -> tuple[TestStudies, TrialScores]:
         """The test studies, and study-level probabilities by (evaluation, label fraction), [D, S, L], a row per draw.
@@ -44,19 +59,36 @@ class ScoreReader:
         A missing label fraction (an evaluation that uses all labels) counts as 1. Raises UnlikeStudiesError when the
         evaluations of the trial are not of the same studies.
         """
+        layout = self._layout(predictions)
+        return layout.studies, _scores(predictions, layout)
+
+    def read_file(self, path: Path) -> tuple[TestStudies, TrialScores]:
+        """The same from a Parquet file, of which no more than the probabilities is decoded if the rest is known."""
+        raw = path.read_bytes()
+        with pq.ParquetFile(pa.BufferReader(raw)) as file:
+            key = _rest(file, raw)
+            known = [name for name in file.schema_arrow.names if name.startswith(PROBABILITY)]
+            predictions = file.read(known if key in self._layouts else None, use_threads=False)
+        if key not in self._layouts:
+            if len(self._layouts) == MOST_LAYOUTS:
+                self._layouts.clear()
+            self._layouts[key] = self._layout(predictions)
+        layout = self._layouts[key]
+        return layout.studies, _scores(predictions, layout)
+
+    def _layout(self, predictions: pa.Table) -> _Layout:
         columns = {name: predictions.column(name).combine_chunks() for name in predictions.column_names}
         parts = list(_parts(columns))
         if not parts:
             raise UnlikeStudiesError("its predictions hold no study")
         studies = self._studies_of(columns, parts[0][1])
-        stack = np.stack([columns[f"p:{label}"].to_numpy(zero_copy_only=False) for label in studies.labels], axis=1)
-        found: dict[ScoreKey, list[Scores]] = {}
+        found: dict[ScoreKey, list[Ints]] = {}
         for key, rows in parts:
             order = self._order(columns, rows)
             if order.study_ids is not studies.study_ids and not np.array_equal(order.study_ids, studies.study_ids):
                 raise UnlikeStudiesError("two of its evaluations are of different studies")
-            found.setdefault(key, []).append(stack[rows[order.rows]])
-        return studies, {key: np.stack(draws) for key, draws in found.items()}
+            found.setdefault(key, []).append(rows[order.rows])
+        return _Layout(studies, found)
 
     def _studies_of(self, columns: dict[str, Any], rows: Ints) -> TestStudies:
         order = self._order(columns, rows)
@@ -79,6 +111,30 @@ class ScoreReader:
         codes = np.unique(patients[place], return_inverse=True)[1].astype(np.int64)
         self._orders.append(_Order(study, patient, place, study_ids[place], codes))
         return self._orders[-1]
+
+
+def _scores(predictions: pa.Table, layout: _Layout) -> TrialScores:
+    by_label = [predictions.column(PROBABILITY + label).to_numpy() for label in layout.studies.labels]
+    stack = np.stack(by_label, axis=1)
+    return {key: np.stack([stack[rows] for rows in draws]) for key, draws in layout.rows.items()}
+
+
+def _rest(file: pq.ParquetFile, raw: bytes) -> bytes:
+    """A hash of all columns of a file but the probabilities, as they are encoded. raw: the file's bytes.
+
+    Chunks of the same bytes, encoding and type are the same values, and comparing them takes a tenth of decoding them.
+    """
+    digest = hashlib.sha256(file.schema_arrow.remove_metadata().to_string().encode())
+    for group in range(file.metadata.num_row_groups):
+        chunks = file.metadata.row_group(group)
+        for place in range(chunks.num_columns):
+            chunk = chunks.column(place)
+            if not chunk.path_in_schema.startswith(PROBABILITY):
+                kind = (chunk.path_in_schema, chunk.physical_type, chunk.compression, chunk.encodings, chunk.num_values)
+                first = min(chunk.dictionary_page_offset or chunk.data_page_offset, chunk.data_page_offset)
+                digest.update(repr((*kind, chunk.total_compressed_size)).encode())
+                digest.update(memoryview(raw)[first : first + chunk.total_compressed_size])
+    return digest.digest()
 
 
 def _take(column: pa.Array, rows: Ints) -> pa.Array:

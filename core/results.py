@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from core.compose import trial_to_dict
 from core.config import TrialConfig
@@ -54,11 +52,6 @@ class Result:
     def predictions(self) -> pd.DataFrame:
         """Predictions per study, columns as in `Evaluated`. Raises DataError for a damaged or absent file."""
         return pd.read_parquet(self.file(PREDICTIONS))
-
-    def prediction_table(self) -> pa.Table:
-        """The same as an Arrow table: a tenth of the time, where thousands of trials are read."""
-        with pq.ParquetFile(self.file(PREDICTIONS)) as file:
-            return file.read(use_threads=False)
 
     def file(self, name: str) -> Path:
         """Path of a file kept beside the result, its bytes checked. Raises DataError when it is damaged or absent."""

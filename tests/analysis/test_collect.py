@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from analysis.collect import Collected, ResultReader, collect
 from analysis.pages import hole_line
 from analysis.resample import TestStudies
-from analysis.scores import ScoreReader, TrialScores
+from analysis.scores import ScoreReader, TrialScores, UnlikeStudiesError
 from core.compose import compose, to_trial
 from core.data.store import StudyStore, StudyTable
 from core.data.types import Bytes, Ints
@@ -64,6 +65,53 @@ def test_scores_follow_the_studies_whatever_the_order_of_the_rows() -> None:
     assert all((again[key] == scores[key]).all() for key in scores)
     place = list(SMALL.studies()[0]).index(studies.study_ids[7])
     assert scores[("probe", 0.1)][2, 7].tolist() == predict(PAIR[0], 0, SMALL, 0.1, 2)[place].tolist()
+
+
+def altered(predictions: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The same with another value in one column wherever one study stands: its patient becomes another's."""
+    other = predictions.copy()
+    old, last = other[column].iloc[[0, -1]]
+    new = last if column == "patient_id" else f"{old}~" if isinstance(old, str) else 1 - old
+    other.loc[other["study_id"] == other["study_id"].iloc[0], column] = new
+    return other
+
+
+def test_a_file_is_read_alike_whatever_was_read_before_it(tmp_path: Path) -> None:
+    _, first = measure(PAIR[0], 0, SMALL, None)
+    _, second = measure(PAIR[1], 1, SMALL, None)
+    others = [altered(second, name) for name in ("study_id", "patient_id", "y:Edema", "draw", "view")]
+    kinds = [first, second, *others, first.sample(frac=1, random_state=1), second.head(len(second) // 2), second]
+    reader = ScoreReader()
+    for place, predictions in enumerate(kinds):
+        path = tmp_path / f"{place}.parquet"
+        # More rows than a group holds, so that a column is cut up.
+        predictions.to_parquet(path, index=False, row_group_size=100)
+        try:
+            expected = read_scores(predictions)
+        except UnlikeStudiesError:
+            with pytest.raises(UnlikeStudiesError):
+                reader.read_file(path)
+            continue
+        studies, scores = reader.read_file(path)
+        assert studies.same_as(expected[0])
+        assert scores.keys() == expected[1].keys()
+        assert all((scores[key] == expected[1][key]).all() for key in scores)
+
+
+def test_what_two_files_have_alike_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    real = pq.ParquetFile.read
+
+    def read(file: pq.ParquetFile, columns: list[str] | None = None, **options: bool) -> pa.Table:
+        asked.append(columns and sorted(columns))
+        return real(file, columns, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "read", read)
+    reader = ScoreReader()
+    for place, cell in enumerate(PAIR):
+        measure(cell, place, SMALL, None)[1].to_parquet(tmp_path / "p.parquet", index=False)
+        reader.read_file(tmp_path / "p.parquet")
+    assert asked == [None, sorted(f"p:{label}" for label in SMALL.labels)]
 
 
 def test_each_kind_of_missing_result_is_a_hole_with_its_reason(root: Path) -> None:
