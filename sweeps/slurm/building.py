@@ -18,36 +18,49 @@ from core.compose import trial_from_dict
 from core.config import DataConfig
 from core.data.build import data_folder
 from core.data.layout import Layout, cut, publish, read_layout
-from core.data.shards import ShardPlan
 from core.io import json_ready, read_json, write_json
 from core.progress import state
 from sweeps.folders import runs_folder
 from sweeps.launchers.base import LOGS
 from sweeps.slurm import scheduler
-from sweeps.slurm.runs import LIVES, jobs_of
+from sweeps.slurm.runs import BUILD, LIVES, builds, jobs_of
 from sweeps.slurm.scheduler import Job
 from sweeps.slurm.submit import Jobs, test
 
 if TYPE_CHECKING:
     from sweeps.launchers.slurm import SlurmConfig
 
-BUILD = "build.json"
 # so that a task that takes longer than others, or is lost, costs little
 RANGES_BESIDE = 4
 
 
 @dataclass(frozen=True)
 class Order:
-    """What the tasks of one submission are to do, as `build.json` has it. ranges: names of shards, by task."""
+    """What the tasks of one submission are to do, as `build.json` has it.
+
+    target: the data set's folder. ranges: names of shards, by task. since: when it was submitted, Unix time, s.
+    """
 
     data: DataConfig
     target: Path
     ranges: tuple[tuple[str, ...], ...]
     launcher: Mapping[str, Any]
+    since: float
 
     def layout(self) -> Layout:
         """The data set's shards."""
         return read_layout(self.data, self.target)
+
+    def shards(self) -> list[str]:
+        """Names of the shards that were submitted."""
+        return [name for names in self.ranges for name in names]
+
+    def written(self) -> list[str]:
+        """Names of those whose record was written since."""
+        return [name for name in self.shards() if self._is_written(self.target / f"{name}.json")]
+
+    def _is_written(self, record: Path) -> bool:
+        return record.exists() and record.stat().st_mtime >= self.since
 
 
 def write_order(folder: Path, layout: Layout, ranges: Sequence[Sequence[str]], launcher: Mapping[str, Any]) -> None:
@@ -62,7 +75,8 @@ def read_order(folder: Path) -> Order:
     """Read it back. Raises DataError."""
     saved = read_json(folder / BUILD)
     data = trial_from_dict({"data": saved["data"]}).data
-    return Order(data, Path(saved["target"]), tuple(map(tuple, saved["ranges"])), saved["launcher"])
+    since = (folder / BUILD).stat().st_mtime
+    return Order(data, Path(saved["target"]), tuple(map(tuple, saved["ranges"])), saved["launcher"], since)
 
 
 def build_on_slurm(config: SlurmConfig, data: DataConfig, root: Path) -> SlurmBuilding | None:
@@ -72,9 +86,9 @@ def build_on_slurm(config: SlurmConfig, data: DataConfig, root: Path) -> SlurmBu
     """
     test(config)
     target = data_folder(data, root)
-    for earlier in sorted(runs_folder(root).glob(f"build-{target.name}-*/{BUILD}")):
-        if under_way := jobs_of(earlier.parent):
-            return SlurmBuilding(earlier.parent, read_order(earlier.parent).layout(), array_ids(under_way))
+    for earlier in builds(root):
+        if earlier.name.startswith(f"build-{target.name}-") and (under_way := jobs_of(earlier)):
+            return SlurmBuilding(earlier, read_order(earlier).layout(), array_ids(under_way))
     layout = publish(data, target)
     missing = layout.unfinished()
     if not missing and layout.indexed():
@@ -98,7 +112,6 @@ class SlurmBuilding:
     def __init__(self, folder: Path, layout: Layout, jobs: Sequence[str]) -> None:
         self.folder, self.layout, self.logs, self._jobs = folder, layout, folder / LOGS, jobs
         self._order = read_order(folder)
-        self._since = (folder / BUILD).stat().st_mtime
 
     def describe(self) -> str:
         """How many tasks under which numbers, how far they are, and how to stop them."""
@@ -106,7 +119,7 @@ class SlurmBuilding:
         lately = done - (total - self._ordered())
         return (
             f"{len(self._order.ranges)} ranges of shards, at most {self._order.launcher['max_parallel']} at once:"
-            f" {state(done, total, 'studies', lately, time.time() - self._since)}\n"
+            f" {state(done, total, 'studies', lately, time.time() - self._order.since)}\n"
             f"jobs {', '.join(self._jobs)} (to stop: scancel {' '.join(self._jobs)}); logs in {self.logs}"
         )
 
@@ -116,16 +129,11 @@ class SlurmBuilding:
 
     def done(self) -> int:
         """Studies in shards that were there before, or whose record was written since."""
-        written = [plan for plan in self._plans() if self._written(plan.name)]
-        return self.layout.n_studies - self._ordered() + sum(len(plan.studies) for plan in written)
-
-    def _plans(self) -> list[ShardPlan]:
-        return self.layout.named([name for names in self._order.ranges for name in names])
+        return self.layout.n_studies - self._ordered() + self._studies(self._order.written())
 
     def _ordered(self) -> int:
         """Studies in the shards that were submitted."""
-        return sum(len(plan.studies) for plan in self._plans())
+        return self._studies(self._order.shards())
 
-    def _written(self, name: str) -> bool:
-        record = self.layout.folder / f"{name}.json"
-        return record.exists() and record.stat().st_mtime >= self._since
+    def _studies(self, shards: Sequence[str]) -> int:
+        return sum(len(plan.studies) for plan in self.layout.named(shards))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from sweeps.slurm import scheduler
-from sweeps.slurm.runs import living_and_ended, parts, read_run, submitted
+from sweeps.slurm.runs import builds, living_and_ended, parts, read_run, submitted
 
 # SLURM gives a task KillWait seconds (30 unless set otherwise) between TERM and KILL
 PATIENCE_SECONDS = 90.0
@@ -19,12 +19,29 @@ def cancel(root: Path, trials: Collection[str], ablations: Collection[str]) -> i
 
     ablations: whose trials these are; data and report jobs of runs of other ablations stay. Raises SchedulerError.
     """
-    wanted = _jobs(root, trials, ablations)
+    return _cancel(lambda: _jobs(root, trials, ablations))
+
+
+def cancel_builds(root: Path) -> int:
+    """Cancel every job that builds a data set, and wait until they are gone; returns how many there were.
+
+    What they have written stays. Raises SchedulerError.
+    """
+    names = {folder.name for folder in builds(root)}
+
+    def living() -> list[str]:
+        return [job.id for job in scheduler.queue() if job.alive and parts(job)[0] in names]
+
+    return _cancel(living) if names else 0
+
+
+def _cancel(find: Callable[[], list[str]]) -> int:
+    wanted = find()
     if not wanted:
         return 0
     scheduler.cancel(wanted)
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while _jobs(root, trials, ablations) and time.monotonic() < deadline:
+    while find() and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
     return len(wanted)
 

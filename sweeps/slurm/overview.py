@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sweeps.launchers.base import Overview
 from sweeps.slurm import scheduler
-from sweeps.slurm.runs import DATA_JOB, REPORT_JOB, parts, places, submitted
+from sweeps.slurm.runs import DATA_JOB, REPORT_JOB, builds, jobs_of, parts, places, submitted
 from sweeps.slurm.scheduler import Job, SchedulerError
 
 # squeue costs the whole cluster's controller something each time
@@ -26,18 +26,33 @@ class SlurmOverview(Overview):
 
 def overview(root: Path) -> SlurmOverview:
     """Ask SLURM, if anything was ever submitted to it. That it does not answer is told, not raised."""
-    runs = {run.name for run in submitted(root)}
-    if not runs:
+    runs, building = {run.name for run in submitted(root)}, builds(root)
+    if not runs and not building:
         return SlurmOverview()
     try:
         queue = scheduler.queue()
         found = places(root, queue)
     except SchedulerError as silent:
         return SlurmOverview(text=f"SLURM: {silent.what}; the states above are from disk alone", silent=True)
-    ours = [job for job in queue if parts(job)[0] in runs]
+    known = runs | {folder.name for folder in building}
+    ours = [job for job in queue if parts(job)[0] in known]
     notes = [note for job in ours if (note := _note(job, parts(job)[1]))]
-    living = frozenset(parts(job)[0] for job in ours if job.alive)
+    notes += [_build_note(folder, jobs) for folder in building if (jobs := jobs_of(folder, queue))]
+    living = frozenset(parts(job)[0] for job in ours if job.alive) & runs
     return SlurmOverview(found, "\n".join([*notes, *_held(ours)]), living)
+
+
+def _build_note(folder: Path, jobs: Sequence[Job]) -> str:
+    """How far the build of a data set is. jobs: of it that wait or run."""
+    # Imported here: hardly anyone who asks has such jobs, and they need all that reads data sets.
+    from sweeps.slurm.building import array_ids, read_order
+
+    order, running = read_order(folder), sum(job.runs for job in jobs)
+    far = f"{len(order.written())} of {len(order.shards())} shards written"
+    return (
+        f"SLURM: building {order.target.name}: {far}, {running} tasks run and {len(jobs) - running} wait; "
+        f"jobs {', '.join(array_ids(jobs))}"
+    )
 
 
 def _note(job: Job, what: str) -> str:

@@ -23,7 +23,7 @@ from sweeps.folders import runs_folder
 from sweeps.slurm import scheduler
 from sweeps.slurm.scheduler import Job
 
-RUN, FAILED, LIVES = "run.json", "failed", "lives"
+RUN, BUILD, FAILED, LIVES = "run.json", "build.json", "failed", "lives"
 PREFIX = "viewpair"
 DATA_JOB, REPORT_JOB = "data", "report"
 RANGES, MERGE = "ranges", "merge"
@@ -197,6 +197,11 @@ def submitted(root: Path) -> list[Path]:
     return sorted(path.parent for path in runs_folder(root).glob(f"*/{RUN}"))
 
 
+def builds(root: Path) -> list[Path]:
+    """Folders of the data sets' builds that were submitted to SLURM, oldest first."""
+    return sorted(path.parent for path in runs_folder(root).glob(f"*/{BUILD}"))
+
+
 def living_and_ended(root: Path, queue: Sequence[Job] | None = None) -> dict[Path, list[tuple[Job, int]]]:
     """(job, number of its task) of every array element that SLURM knows, by the run's folder."""
     runs = {run.name: run for run in submitted(root)}
@@ -215,9 +220,9 @@ def living_and_ended(root: Path, queue: Sequence[Job] | None = None) -> dict[Pat
     return found
 
 
-def jobs_of(run: Path) -> list[Job]:
-    """Every job of a run that waits or runs: data, arrays, report. Raises SchedulerError."""
-    return [job for job in scheduler.queue() if parts(job)[0] == run.name and job.alive]
+def jobs_of(run: Path, queue: Sequence[Job] | None = None) -> list[Job]:
+    """Every job of a run or a build that waits or runs. queue: what squeue says; None asks. Raises SchedulerError."""
+    return [job for job in (scheduler.queue() if queue is None else queue) if parts(job)[0] == run.name and job.alive]
 
 
 def parts(job: Job) -> tuple[str, str]:

@@ -96,6 +96,28 @@ def test_a_task_that_is_killed_goes_on(cluster: DevCluster, films: Path, whole: 
     assert digests(folder) == whole
 
 
+def test_a_build_is_seen_and_stopped_like_a_sweep(cluster: DevCluster, films: Path, tmp_path: Path) -> None:
+    def viewpair(verb: str, *more: str, code: int = 0) -> str:
+        return Command([verb, f"paths.root={tmp_path}", *more], env=cluster.env).finished(code=code)
+
+    folder = data_folder(films_config(films), tmp_path)
+    path = f"launcher.setup=['export PYTHONPATH={slow(tmp_path)}:$PYTHONPATH']"
+    Command(words(films, tmp_path, path), env=cluster.env).finished()
+    cluster.wait_until(lambda: len(list(folder.glob("*-*.json"))) == 1, 90)
+    told = viewpair("status")
+    assert f"building {folder.name}: 1 of 9 shards written, 1 tasks run and 4 wait; jobs " in told
+    assert "nothing was swept" in told
+    # who names an ablation means nothing else
+    assert "nothing was swept" in viewpair("cancel", "ablation=pairing", code=2)
+    assert not idle(cluster)
+    assert "data: 5 jobs cancelled" in viewpair("cancel")
+    cluster.wait_until(lambda: idle(cluster), 30)
+    assert "building" not in viewpair("status")
+    assert "data: no build was in the queue" in viewpair("cancel")
+    # what was written stays
+    assert len(list(folder.glob("*.tar"))) == 1
+
+
 def task(root: Path) -> int:
     """The process of the one task of `root` that runs."""
     lines = {process.pid: process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])}

@@ -17,14 +17,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(config: DictConfig, _arguments: argparse.Namespace) -> int:
-    """Cancel the jobs of the ablations that `ablation=` names, or all; say how their trials stand then."""
+    """Cancel the jobs of the ablations that `ablation=` names, or all, data sets' builds among them."""
+    from sweeps.declared import choose, declared_names, listed
+    from sweeps.slurm.cancel import cancel_builds
+    from sweeps.slurm.runs import builds
+
+    root, chosen = Path(config.paths.root), listed(config.ablation)
+    if chosen is None and builds(root):
+        print(told_of_builds(cancel_builds(root)))
+        if not declared_names(root):
+            return 0
+    cancel_ablations(root, choose(root, chosen))
+    return 0
+
+
+def told_of_builds(count: int) -> str:
+    """What to say of the cancelled jobs that built data."""
+    if not count:
+        return "data: no build was in the queue"
+    return f"data: {count} jobs cancelled; what is built stays, and the same viewpair data build goes on with it"
+
+
+def cancel_ablations(root: Path, names: list[str]) -> None:
+    """Cancel the jobs of these ablations; say how their trials stand then."""
     from sweeps.config import results_words
-    from sweeps.declared import choose, listed, read_plan
+    from sweeps.declared import read_plan
     from sweeps.ledger import read_ledger, summary
     from sweeps.slurm.cancel import cancel
 
-    root = Path(config.paths.root)
-    names = choose(root, listed(config.ablation))
     plans = [read_plan(root, name) for name in names]
     count = cancel(root, set().union(*(plan.keys() for plan in plans)), set(names))
     print(f"{count} jobs cancelled" if count else "nothing of these was in the queue")
@@ -32,4 +52,3 @@ def run(config: DictConfig, _arguments: argparse.Namespace) -> int:
         print(f"{plan.ablation}: {summary(read_ledger(root, plan.keys()))}")
     if count:
         print(f"to go on: viewpair resume {results_words(names, root)}")
-    return 0
