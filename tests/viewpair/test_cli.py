@@ -61,16 +61,23 @@ def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
         assert len(line.split(verb, 1)[1].strip()) > 10
 
 
-def test_whatever_a_report_may_show_is_read_without_torch() -> None:
+def test_whatever_a_report_may_show_is_read_without_torch_and_pydicom() -> None:
     code = (
         "import sys, importlib, pkgutil, analysis.report, analysis.kinds as kinds, analysis.plots as plots\n"
         "for package in (kinds, plots):\n"
         "    for module in pkgutil.iter_modules(package.__path__, package.__name__ + '.'):\n"
         "        importlib.import_module(module.name)\n"
-        "sys.exit('imported torch' if 'torch' in sys.modules else 0)"
+        "heavy = {'torch', 'pydicom'} & set(sys.modules); sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
+
+
+def test_no_film_is_thought_of_before_one_is_read() -> None:
+    code = "import sys; from viewpair.cli import main; main(['sweep', '--cfg', 'job']); sys.exit('pydicom' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    assert "method:" in found.stdout
 
 
 def test_every_verb_has_what_the_command_line_needs() -> None:
