@@ -6,7 +6,6 @@ rows is a paired bootstrap at no further cost.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -174,14 +173,18 @@ def differences(rows: Mapping[Key, SeedResamples], reference: SeedResamples) -> 
 
 def pair_prior(rows: Sequence[SeedResamples]) -> SeedPrior:
     """The prior of the variance between seeds of a difference, from all pairs of rows with two seeds in common."""
-    measured = [dict(zip(row.seeds, row.values[0], strict=True)) for row in rows]
-    pairs = [
-        [one[seed] - other[seed] for seed in one if seed in other] for one, other in itertools.combinations(measured, 2)
-    ]
-    several = [pair for pair in pairs if len(pair) > 1]
+    seeds = {seed: place for place, seed in enumerate(dict.fromkeys(seed for row in rows for seed in row.seeds))}
+    measured = np.full((len(rows), len(seeds)), np.nan)
+    for own, row in zip(measured, rows, strict=True):
+        own[[seeds[seed] for seed in row.seeds]] = row.values[0]
+    first, second = np.triu_indices(len(rows), 1)
+    apart = measured[first] - measured[second]
+    common = np.isfinite(apart).sum(axis=1)
+    several = common > 1
+    variances = np.nanvar(apart[several], axis=1, ddof=1)
     # Of two pairs, 4 / (G + 1) have a row in common; the differences then correlate by 1/2, their variances by 1/4.
     alike = 1 / (len(rows) + 1)
-    return seed_prior([float(np.var(pair, ddof=1)) for pair in several], [len(pair) - 1 for pair in several], alike)
+    return seed_prior(variances.tolist(), (common[several] - 1).tolist(), alike)
 
 
 def mark_best(rows: Mapping[Any, SeedResamples], config: BootstrapConfig) -> dict[Any, str]:
