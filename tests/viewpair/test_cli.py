@@ -74,7 +74,9 @@ def test_whatever_a_report_may_show_is_read_without_torch_and_pydicom() -> None:
 
 
 def test_no_film_is_thought_of_before_one_is_read() -> None:
-    code = "import sys; from viewpair.cli import main; main(['sweep', '--cfg', 'job']); sys.exit('pydicom' in sys.modules)"
+    code = (
+        "import sys; from viewpair.cli import main; main(['sweep', '--cfg', 'job']); sys.exit('pydicom' in sys.modules)"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
     assert "method:" in found.stdout
