@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.plots.typeface import families
 from analysis.speed import SpeedRow
 from analysis.summary import Row, Summary
 from core.errors import ConfigError, did_you_mean
@@ -58,12 +59,11 @@ FORMATS: dict[str, Any] = {
     "pdf": {"CreationDate": None, "Producer": None},
     "svg": {"Date": None, "Creator": None},
 }
-NO_FIGURES = ("base", "files", "overview")
+NO_FIGURES = ("base", "files", "overview", "typeface")
 SHORT = {"method.mask_ratio": "ratio", "method.weight": "β"}
 AUROC = "Macro AUROC"
 INK, MUTED, RULE = "#222222", "#666666", "#DDDDDD"
 LOOK: dict[str, Any] = {
-    "font.family": "DejaVu Sans",
     "font.size": 8,
     "axes.titlesize": 9,
     "axes.titlelocation": "left",
@@ -110,7 +110,7 @@ def look() -> Iterator[None]:
     import matplotlib
 
     matplotlib.use("agg")
-    settings: Any = {**matplotlib.rcParamsDefault, **LOOK, "backend": "agg"}
+    settings: Any = {**matplotlib.rcParamsDefault, **LOOK, "font.family": families(), "backend": "agg"}
     with matplotlib.rc_context(settings):
         yield
 

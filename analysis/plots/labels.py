@@ -24,9 +24,10 @@ def draw(summary: Summary) -> Drawn | None:
     figure, panels = new_figure(2.6 + 0.42 * len(rows), 1.9 + 0.24 * len(grid))
     panel = panels[0][0]
     image = panel.imshow(grid, aspect="auto", cmap="cividis", vmin=min(known), vmax=max(known))
+    light_cells = image.cmap(image.norm(grid))[..., :3].mean(axis=-1) > 0.5
     for y, line in enumerate(grid):
         for x, value in enumerate(line):
-            light = math.isfinite(value) and sum(image.cmap(image.norm(value))[:3]) / 3 > 0.5
+            light = light_cells[y, x]
             tone = MUTED if not math.isfinite(value) else INK if light else "white"
             text = f"{value:.2f}".removeprefix("0") if math.isfinite(value) else "–"  # noqa: RUF001
             panel.text(x, y, text, ha="center", va="center", fontsize=6.5, color=tone)

@@ -38,13 +38,13 @@ def draw(summary: Summary) -> Drawn | None:
     # Where an encoder that was not trained is the best, nothing that was trained is on the front.
     hours, scores = [h for h, _ in front], [score for _, score in front]
     panel.step(hours, scores, where="post", color=MUTED, lw=0.9, ls=(0, (4, 2)), zorder=0)
-    labels = []
-    for e, tone in zip(found, tones, strict=True):
-        panel.plot([e.hours] * 2, [e.auroc.low, e.auroc.high], color=tone, lw=1.2, alpha=0.5)
-        face = tone if e.is_on_front else "white"
-        panel.plot([e.hours], [e.auroc.mean], marker="o", ms=5.5, mfc=face, mec=tone, mew=1.2)
-        if e.is_on_front or len(found) <= MOST_NAMES:
-            labels.append((e.auroc.mean, row_title(rows[e.row]), tone))
+    # All rows together: drawn one by one, a hundred of them take several times as long.
+    spent, means = [e.hours for e in found], [e.auroc.mean for e in found]
+    panel.vlines(spent, [e.auroc.low for e in found], [e.auroc.high for e in found], colors=tones, lw=1.2, alpha=0.5)
+    faces = [tone if e.is_on_front else "white" for e, tone in zip(found, tones, strict=True)]
+    panel.scatter(spent, means, s=5.5**2, c=faces, edgecolors=tones, linewidths=1.2, zorder=3)
+    named = [(e, tone) for e, tone in zip(found, tones, strict=True) if e.is_on_front or len(found) <= MOST_NAMES]
+    labels = [(e.auroc.mean, row_title(rows[e.row]), tone) for e, tone in named]
     panel.set_xscale("log")
     for part in (panel.xaxis.set_major_formatter, panel.xaxis.set_minor_formatter):
         part("{x:.3g}")
