@@ -8,7 +8,7 @@ from multiprocessing import get_context
 from typing import Any
 
 from core.threads import one_thread
-from core.workers import cores, die_with_parent, keep_freed_memory
+from core.workers import die_with_parent, keep_freed_memory
 
 _tool: Any = None
 
@@ -31,14 +31,13 @@ def _use(method: str, item: Any) -> Any:
 class Crew:
     """Processes that make `tool(*arguments)` once each, for as long as the `with` block lasts.
 
-    workers: how many pay; at most one a core is started, and none where that is fewer than two.
+    workers: how many are started; with 0 there is only the process that asks.
     """
 
     def __init__(self, tool: Callable[..., Any], arguments: tuple[Any, ...], workers: int) -> None:
-        workers = min(cores(), workers)
         # Spawned: a fork of a process with threads (OpenMP's, Arrow's) may hang.
         spawn = get_context("spawn")
-        self._pool = ProcessPoolExecutor(workers, spawn, _make, (tool, arguments)) if workers > 1 else None
+        self._pool = ProcessPoolExecutor(workers, spawn, _make, (tool, arguments)) if workers else None
 
     def __enter__(self) -> Crew:
         return self

@@ -28,6 +28,7 @@ from core.io import atomic_path, write_text
 from core.measures.base import QUALITY
 from core.progress import Progress
 from core.threads import one_thread
+from core.workers import cores
 from sweeps.declared import DeclaredPlan, choose, declared_names, read_plan
 
 BASELINES, PAIRING = "baselines", "pairing"
@@ -151,13 +152,13 @@ def write_all(desk: Desk, chosen: Mapping[str, DeclaredPlan], first: str) -> dic
     first: the ablation of the main table, which is made by this process, or "".
     """
     others = [name for name in chosen if name != first]
-    trials = sum(len(cell.trials) for plan in chosen.values() for cell in plan.cells)
     tables: dict[str, str] = {}
     if first == BASELINES:
         # Before the others, whose figures show its rows; any other main table is made while processes are at them.
         desk.main = desk.summary(first)
-    arguments, workers = (desk.root, desk.config, slim(desk.main)), min(len(others), trials // TRIALS_A_WORKER)
-    with Progress("reporting", len(chosen), unit="ablations") as progress, Crew(Desk, arguments, workers) as crew:
+    arguments = (desk.root, desk.config, slim(desk.main))
+    crew = Crew(Desk, arguments, min(len(others), workers_that_pay(chosen)))
+    with Progress("reporting", len(chosen), unit="ablations") as progress, crew:
         written = crew.map("report", others, desk)
         if first and desk.main is None:
             desk.main = desk.summary(first)
@@ -168,6 +169,13 @@ def write_all(desk: Desk, chosen: Mapping[str, DeclaredPlan], first: str) -> dic
             tables[name] = table
             progress.advance(1)
     return tables
+
+
+def workers_that_pay(chosen: Mapping[str, DeclaredPlan]) -> int:
+    """Processes that so many trials are worth; 0 where one, this one, does."""
+    trials = sum(len(cell.trials) for plan in chosen.values() for cell in plan.cells)
+    paying = min(cores(), trials // TRIALS_A_WORKER)
+    return paying if paying > 1 else 0
 
 
 def slim(main: Summary | None) -> Summary | None:

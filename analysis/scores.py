@@ -67,13 +67,13 @@ class ScoreReader:
         raw = path.read_bytes()
         with pq.ParquetFile(pa.BufferReader(raw)) as file:
             key = _rest(file, raw)
-            known = [name for name in file.schema_arrow.names if name.startswith(PROBABILITY)]
-            predictions = file.read(known if key in self._layouts else None, use_threads=False)
-        if key not in self._layouts:
+            layout = self._layouts.get(key)
+            probabilities = [name for name in file.schema_arrow.names if name.startswith(PROBABILITY)]
+            predictions = file.read(probabilities if layout else None, use_threads=False)
+        if layout is None:
             if len(self._layouts) == MOST_LAYOUTS:
                 self._layouts.clear()
-            self._layouts[key] = self._layout(predictions)
-        layout = self._layouts[key]
+            layout = self._layouts[key] = self._layout(predictions)
         return layout.studies, _scores(predictions, layout)
 
     def _layout(self, predictions: pa.Table) -> _Layout:

@@ -24,11 +24,10 @@ def draw(summary: Summary) -> Drawn | None:
     figure, panels = new_figure(2.6 + 0.42 * len(rows), 1.9 + 0.24 * len(grid))
     panel = panels[0][0]
     image = panel.imshow(grid, aspect="auto", cmap="cividis", vmin=min(known), vmax=max(known))
-    light_cells = image.cmap(image.norm(grid))[..., :3].mean(axis=-1) > 0.5
+    light = image.cmap(image.norm(grid))[..., :3].mean(axis=-1) > 0.5
     for y, line in enumerate(grid):
         for x, value in enumerate(line):
-            light = light_cells[y, x]
-            tone = MUTED if not math.isfinite(value) else INK if light else "white"
+            tone = MUTED if not math.isfinite(value) else INK if light[y, x] else "white"
             text = f"{value:.2f}".removeprefix("0") if math.isfinite(value) else "–"  # noqa: RUF001
             panel.text(x, y, text, ha="center", va="center", fontsize=6.5, color=tone)
     counts = [studies.counts(place) for place in range(len(studies.labels))]

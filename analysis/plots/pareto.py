@@ -43,8 +43,11 @@ def draw(summary: Summary) -> Drawn | None:
     panel.vlines(spent, [e.auroc.low for e in found], [e.auroc.high for e in found], colors=tones, lw=1.2, alpha=0.5)
     faces = [tone if e.is_on_front else "white" for e, tone in zip(found, tones, strict=True)]
     panel.scatter(spent, means, s=5.5**2, c=faces, edgecolors=tones, linewidths=1.2, zorder=3)
-    named = [(e, tone) for e, tone in zip(found, tones, strict=True) if e.is_on_front or len(found) <= MOST_NAMES]
-    labels = [(e.auroc.mean, row_title(rows[e.row]), tone) for e, tone in named]
+    labels = [
+        (e.auroc.mean, row_title(rows[e.row]), tone)
+        for e, tone in zip(found, tones, strict=True)
+        if e.is_on_front or len(found) <= MOST_NAMES
+    ]
     panel.set_xscale("log")
     for part in (panel.xaxis.set_major_formatter, panel.xaxis.set_minor_formatter):
         part("{x:.3g}")

@@ -7,8 +7,9 @@ a few hundred hardly any time. What else a label may hold is taken from the whol
 from __future__ import annotations
 
 import functools
-import tempfile
 from pathlib import Path
+
+from core.io import atomic_path, canonical_hash
 
 WHOLE, FAMILY = "DejaVu Sans", "viewpair Sans"
 # Latin, Greek, punctuation, super- and subscripts, arrows, mathematical operators, geometric shapes.
@@ -27,24 +28,22 @@ NAMES = (1, 4, 6, 16)
 
 @functools.cache
 def families() -> list[str]:
-    """Families for matplotlib's `font.family`, the cut one first; it is made once a process, and gone with it."""
+    """Families for matplotlib's `font.family`, the cut one first; it is cut once and kept in matplotlib's cache."""
+    import fontTools
+    import matplotlib
     from matplotlib import font_manager
 
-    folder = _folder()
-    path = Path(folder.name) / "viewpair-sans.ttf"
-    _cut(font_manager.findfont(WHOLE), path)
+    kind = canonical_hash([matplotlib.__version__, fontTools.version, KEPT])
+    path = Path(matplotlib.get_cachedir()) / f"viewpair-sans-{kind}.ttf"
+    if not path.exists():
+        with atomic_path(path) as temporary:
+            _cut(font_manager.findfont(WHOLE), temporary)
     font_manager.fontManager.addfont(path)
     return [FAMILY, WHOLE]
 
 
-@functools.cache
-def _folder() -> tempfile.TemporaryDirectory[str]:
-    # Kept, since it removes itself when nobody holds it.
-    return tempfile.TemporaryDirectory(prefix="viewpair-sans-")
-
-
 def _cut(source: str, target: Path) -> None:
-    from fontTools import subset  # type: ignore[import-untyped]
+    from fontTools import subset
 
     options = subset.Options(layout_features=["*"], name_IDs=["*"], glyph_names=True)
     # FontForge's times of saving.

@@ -38,10 +38,11 @@ RANGES_BESIDE = 4
 class Order:
     """What the tasks of one submission are to do, as `build.json` has it.
 
-    target: the data set's folder. ranges: names of shards, by task. since: when it was submitted, Unix time, s.
+    data: its settings, plain. target: its folder. ranges: names of shards, by task. since: when it was submitted,
+    Unix time, s.
     """
 
-    data: DataConfig
+    data: Mapping[str, Any]
     target: Path
     ranges: tuple[tuple[str, ...], ...]
     launcher: Mapping[str, Any]
@@ -49,7 +50,7 @@ class Order:
 
     def layout(self) -> Layout:
         """The data set's shards."""
-        return read_layout(self.data, self.target)
+        return read_layout(trial_from_dict({"data": dict(self.data)}).data, self.target)
 
     def shards(self) -> list[str]:
         """Names of the shards that were submitted."""
@@ -74,9 +75,8 @@ def write_order(folder: Path, layout: Layout, ranges: Sequence[Sequence[str]], l
 def read_order(folder: Path) -> Order:
     """Read it back. Raises DataError."""
     saved = read_json(folder / BUILD)
-    data = trial_from_dict({"data": saved["data"]}).data
     since = (folder / BUILD).stat().st_mtime
-    return Order(data, Path(saved["target"]), tuple(map(tuple, saved["ranges"])), saved["launcher"], since)
+    return Order(saved["data"], Path(saved["target"]), tuple(map(tuple, saved["ranges"])), saved["launcher"], since)
 
 
 def build_on_slurm(config: SlurmConfig, data: DataConfig, root: Path) -> SlurmBuilding | None:

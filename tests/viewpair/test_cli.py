@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -102,6 +103,30 @@ def test_help_of_a_verb_that_looks_at_results_shows_no_setting_of_training(verb:
     keys = out[out.index("\nkeys:") :].split("\n")[2:]
     assert [line.strip().split("=")[0] for line in keys if line] == ["ablation", "paths.root"]
     assert "groups" not in out
+
+
+def test_status_tells_of_a_build_without_what_builds_and_trains(tmp_path: Path) -> None:
+    build, squeue = tmp_path / "runs" / "build-nih-1", tmp_path / "bin" / "squeue"
+    for folder in (build, squeue.parent, tmp_path / "nih"):
+        folder.mkdir(parents=True)
+    order = {"data": {"name": "nih"}, "target": str(tmp_path / "nih"), "ranges": [["a", "b"], ["c"]], "launcher": {}}
+    (build / "build.json").write_text(json.dumps(order))
+    (tmp_path / "nih" / "a.json").write_text("{}")
+    jobs = ("7_0|0|RUNNING|None|n1|viewpair.build-nih-1.ranges", "8|N/A|PENDING|Dependency||viewpair.build-nih-1.merge")
+    squeue.write_text("#!/bin/sh\n" + "".join(f"echo '{job}'\n" for job in jobs))
+    squeue.chmod(0o755)
+    code = (
+        "import sys; from viewpair.cli import main; main(sys.argv[1:]);"
+        "heavy = {'torch', 'timm', 'pydicom'} & set(sys.modules); sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, "status", f"paths.root={tmp_path}"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": f"{squeue.parent}:{os.environ['PATH']}"},
+    )
+    assert found.returncode == 0, found.stderr
+    assert "building nih: 1 of 3 shards written, 1 tasks run and 1 wait; jobs 7, 8" in found.stdout
 
 
 @pytest.mark.parametrize("words", ["status", "cancel", "claims", "report", "compare 5f0c1a 99ab07"])
