@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-from core.io import atomic_path, canonical_hash
+from core.io import atomic_path, canonical_hash, sha256_file
 
 WHOLE, FAMILY = "DejaVu Sans", "viewpair Sans"
 # Latin, Greek, punctuation, super- and subscripts, arrows, mathematical operators, geometric shapes.
@@ -33,7 +33,8 @@ def families() -> list[str]:
     import matplotlib
     from matplotlib import font_manager
 
-    kind = canonical_hash([matplotlib.__version__, fontTools.version, KEPT])
+    # By all that it hangs on, so that an older one is never taken for it.
+    kind = canonical_hash([matplotlib.__version__, fontTools.version, sha256_file(Path(__file__))])
     path = Path(matplotlib.get_cachedir()) / f"viewpair-sans-{kind}.ttf"
     if not path.exists():
         with atomic_path(path) as temporary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -10,8 +11,9 @@ from scipy.stats import norm
 from scipy.stats import t as student
 from sklearn.metrics import roc_auc_score
 
+from analysis.moderate import seed_prior
 from analysis.resample import BootstrapConfig, Resampler, TestStudies, patient_weights
-from analysis.statistics import SeedResamples, differences, estimate, mark_best, moderated
+from analysis.statistics import SeedResamples, differences, estimate, mark_best, moderated, pair_prior
 from core.errors import ConfigError
 from core.evaluation.metrics import label_metrics
 
@@ -252,3 +254,19 @@ def test_best_tie_and_the_rest() -> None:
 def test_too_few_resamples_are_refused() -> None:
     with pytest.raises(ConfigError, match="resamples=10"):
         BootstrapConfig(resamples=10)
+
+
+def test_the_prior_of_differences_is_that_of_every_pair_of_rows_listed_one_by_one() -> None:
+    rng = np.random.default_rng(0)
+    chosen = [tuple(sorted(rng.choice(6, rng.integers(1, 6), replace=False).tolist())) for _ in range(9)]
+    rows = [SeedResamples(seeds, rng.normal(size=(3, len(seeds)))) for seeds in chosen]
+    variances, freedoms = [], []
+    for one, other in itertools.combinations(rows, 2):
+        common = [seed for seed in one.seeds if seed in other.seeds]
+        if len(common) > 1:
+            variances.append(np.var((one.only(tuple(common)).values - other.only(tuple(common)).values)[0], ddof=1))
+            freedoms.append(len(common) - 1)
+    assert len(set(freedoms)) > 1
+    expected = seed_prior(variances, freedoms, 1 / 10)
+    found = pair_prior(rows)
+    assert (found.variance, found.freedom) == pytest.approx((expected.variance, expected.freedom))
