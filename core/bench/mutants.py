@@ -82,7 +82,7 @@ def sound_files() -> dict[str, bytes]:
     return files
 
 
-def picture(pixels: np.ndarray, form: str, **settings: bool) -> bytes:
+def picture(pixels: np.ndarray, form: str, **settings: int) -> bytes:
     """Pixels as the bytes of a PNG or JPEG."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, form, **settings)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.data.types import Shades, white
+from core.data.types import Film
 
 BLACK = 0.04
 # Markers and burnt-in letters may stand in a border.
 SHARE = 0.98
 
 
-def without_borders(film: Shades) -> Shades:
-    """The part of a film [H, W] inside its black borders: rows and columns of which 98 % are below 0.04 of white.
+def without_borders(film: Film) -> Film:
+    """The part of a film inside its black borders: rows and columns of which 98 % are below 0.04 of white.
 
     The film itself where that leaves less than a quarter of its height or width: then it is dark, not framed.
     """
@@ -20,12 +20,12 @@ def without_borders(film: Shades) -> Shades:
     height, width = film.shape
     if bottom - top < height / 4 or right - left < width / 4:
         return film
-    return film[top:bottom, left:right]
+    return film.part(slice(top, bottom), slice(left, right))
 
 
-def box(film: Shades) -> tuple[int, int, int, int]:
+def box(film: Film) -> tuple[int, int, int, int]:
     """(top, bottom, left, right) of what is inside the black borders; empty (0, 0, 0, 0) where all is black."""
-    black = film < BLACK * white(film)
+    black = film.below(BLACK)
     top, bottom, left, right = 0, film.shape[0], 0, film.shape[1]
     # A wide black column hides how black the rows are beyond it: look again at what is left until nothing changes.
     while True:

@@ -10,6 +10,7 @@ import io
 import logging
 import warnings
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from core.data.grey import MIMIC_CXR_JPG, TONES, mimic_cxr_jpg, modality
 from core.data.levels import Levels
 from core.data.stored import OVERLAY_BIT_POSITIONS, not_padding, stored_values
-from core.data.types import MAX_PIXELS, Film, Floats, UnreadableImageError
+from core.data.types import MAX_PIXELS, Film, UnreadableImageError
 
 MAX_BYTES = 16 * MAX_PIXELS
 TAGS: list[Any] = [
@@ -57,7 +58,7 @@ for library in ("pydicom", "pylibjpeg", "openjpeg", "libjpeg"):
 
 
 def read_dicom(path: Path, tone: str = "voi") -> Film:
-    """Pixels [H, W] float32 in [0, 1], 1 = bright, of a single-frame film, and what is odd about the file.
+    """A single-frame film, bright is high, and what is odd about the file.
 
     Order (PS3.3 C.11.1, C.11.2): modality LUT or rescale; what `tone` says (see core/data/grey); inversion of
     MONOCHROME1; padding to black. A colour image is its luminance and has no tone but `mimic_cxr_jpg`. Compressed
@@ -75,23 +76,22 @@ def read_dicom(path: Path, tone: str = "voi") -> Film:
         except Exception as error:
             # Hostile bytes make pydicom and its plugins raise nearly anything; the class names no patient.
             raise UnreadableImageError(f"the DICOM file is damaged ({type(error).__name__})") from error
-    return Film(shown, tuple(notes), str(header.PhotometricInterpretation) == "MONOCHROME1")
+    return replace(shown, notes=tuple(notes), inverted=str(header.PhotometricInterpretation) == "MONOCHROME1")
 
 
-def _shown(header: Any, tone: str, notes: list[str]) -> Floats:
+def _shown(header: Any, tone: str, notes: list[str]) -> Film:
     stored = stored_values(header, notes)
     kind = str(header.PhotometricInterpretation)
     inverted = kind == "MONOCHROME1"
     if tone != MIMIC_CXR_JPG and not kind.startswith("MONOCHROME"):
-        luminance: Floats = (stored / (2.0 ** int(header.BitsStored) - 1)).astype(np.float32)
-        return luminance
+        return Film((stored / (2.0 ** int(header.BitsStored) - 1)).astype(np.float32))
     levels = Levels.of(stored)
     if tone == MIMIC_CXR_JPG:
-        return levels.painted(mimic_cxr_jpg(levels.values, levels.counts, inverted))
+        return levels.film(mimic_cxr_jpg(levels.values, levels.counts, inverted))
     inside = not_padding(levels.values, header)
     shown = TONES[tone](modality(levels.values, header), levels.counts, header, inside)
     upright = 1.0 - shown if inverted else shown
-    return levels.painted(upright if inside is ... else np.where(inside, upright, 0.0))
+    return levels.film(upright if inside is ... else np.where(inside, upright, 0.0))
 
 
 def _parse(path: Path) -> Any:

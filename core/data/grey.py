@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.levels import Levels, Values, percentiles
-from core.data.types import Bools, Ints, Shades
+from core.data.types import Bools, Film, Ints
 
 PERCENTILES = (0.5, 99.5)
 MIMIC_CXR_JPG = "mimic_cxr_jpg"
@@ -170,11 +170,11 @@ def _number(value: Any) -> float:
         return float("nan")
 
 
-def picture_tone(pixels: NDArray[Any], deep: bool, tone: str) -> Shades:
-    """Grey of a PNG's or JPEG's values [H, W]: with `voi`, 8 bits as they are and 16 bits by percentiles."""
+def picture_film(pixels: NDArray[Any], deep: bool, tone: str) -> Film:
+    """The film of a PNG's or JPEG's values [H, W]: with `voi`, 8 bits as they are and 16 bits by percentiles."""
     if tone == "voi" and not deep:
-        return pixels
+        return Film(pixels)
     levels = Levels.of(pixels)
     if tone == MIMIC_CXR_JPG:
-        return levels.painted(mimic_cxr_jpg(levels.values, levels.counts, inverted=False))
-    return levels.painted(TONES[tone](levels.values, levels.counts, {}, ...))
+        return levels.film(mimic_cxr_jpg(levels.values, levels.counts, inverted=False))
+    return levels.film(TONES[tone](levels.values, levels.counts, {}, ...))

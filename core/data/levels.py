@@ -1,22 +1,19 @@
 """A film as the values that occur in it: what is done to a pixel for its value alone is done once a value.
 
-A film has millions of pixels and some thousands of values. Tones are worked out in float64 for the values and then
-painted, which gives the same bits as for every pixel in a fraction of the time.
+A film has millions of pixels and some thousands of values. Tones are worked out in float64 for the values alone, and
+looked up as the film is shrunk, which gives the same bits as for every pixel in a fraction of the time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.types import Floats, Ints
+from core.data.types import Film, Ints
 
-# Pixels that are looked up at once: they and their indices stay in the cache.
-BLOCK = 1 << 15
 # Entries of the largest table.
 SPAN = 1 << 16
 
@@ -27,7 +24,7 @@ Values = NDArray[np.float64]
 class Levels:
     """values: [n] float64, ascending: those that occur. counts: [n] int64, pixels that have each.
 
-    places: [H, W] integers; what is painted on a pixel stands in a table at its place less `first`. entries: [n]
+    places: [H, W] integers; what a pixel becomes stands in a table at its place less `first`. entries: [n]
     int64, where in that table each value stands.
     """
 
@@ -40,41 +37,27 @@ class Levels:
     @classmethod
     def of(cls, pixels: NDArray[Any]) -> Levels:
         """The levels of pixels [H, W], integers or floats."""
+        # Imported here: compiled code takes some tenths of a second, which a process without films need not spend.
+        from core.data.compiled import histogram
+
         if np.issubdtype(pixels.dtype, np.integer):
             low, high = int(pixels.min()), int(pixels.max())
             first = 0 if low >= 0 and high < SPAN else low
             if high - first < SPAN:
-                counts = np.zeros(high - first + 1, dtype=np.int64)
-                for block in _blocks(pixels, first):
-                    counts += np.bincount(block, minlength=len(counts))
+                # Compiled code takes the machine's own order of bytes only.
+                places = np.asarray(pixels, dtype=pixels.dtype.newbyteorder("="))
+                counts = histogram(places, first, high - first + 1)
                 entries = np.flatnonzero(counts)
-                return cls((entries + first).astype(np.float64), counts[entries], pixels, first, entries)
+                return cls((entries + first).astype(np.float64), counts[entries], places, first, entries)
         values, places, counts = np.unique(pixels, return_inverse=True, return_counts=True)
         entries = np.arange(len(values))
         return cls(values.astype(np.float64), counts, places.reshape(pixels.shape), 0, entries)
 
-    def painted(self, shades: Values) -> Floats:
-        """The film [H, W] float32 with shades[i] [n] where it has values[i]."""
+    def film(self, shades: Values) -> Film:
+        """The film with shades[i] [n], in [0, 1], where it has values[i]."""
         table = np.zeros(int(self.entries[-1]) + 1, dtype=np.float32)
         table[self.entries] = shades
-        return painted(self.places, table, self.first)
-
-
-def painted(places: NDArray[Any], table: Floats, first: int = 0) -> Floats:
-    """The film [H, W] float32 with table[i - first] where `places` [H, W] says i."""
-    film = np.empty(places.size, dtype=np.float32)
-    for number, block in enumerate(_blocks(places, first)):
-        # "clip" only spares numpy a copy: no place is outside the table
-        np.take(table, block, out=film[number * BLOCK : number * BLOCK + len(block)], mode="clip")
-    return film.reshape(places.shape)
-
-
-def _blocks(places: NDArray[Any], first: int) -> Iterator[NDArray[Any]]:
-    """The places in runs, less `first`."""
-    flat = places.reshape(-1)
-    for start in range(0, len(flat), BLOCK):
-        block = flat[start : start + BLOCK]
-        yield block.astype(np.int64) - first if first else block
+        return Film(self.places, table, self.first)
 
 
 def percentiles(values: Values, counts: Ints, which: tuple[float, ...]) -> list[float]:

@@ -14,7 +14,7 @@ from core.config import DataConfig
 from core.data.pixels import square
 from core.data.regions import decode, read_regions, square_boxes
 from core.data.store import StudyStore
-from core.data.types import Bools, Floats
+from core.data.types import Bools, Film, Floats
 from core.errors import DataError, require
 
 BOX = ["x0", "y0", "x1", "y1"]
@@ -83,7 +83,7 @@ class Marked:
             raise DataError(
                 f"mask of {row['label']} on image {row['image_id']}: {error}", "build the data anew"
             ) from error
-        share = square(film.astype(np.float32), self.size, self.resize)
+        share = square(Film(film.astype(np.float32)), self.size, self.resize)
         inside: Bools = (share >= min(0.5, float(share.max()))) & (share > 0)
         return inside
 

@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from core.data.borders import without_borders
-from core.data.grey import picture_tone
+from core.data.grey import picture_film
 from core.data.polarity import looks_inverted
+from core.data.resize import resized
 from core.data.types import MAX_PIXELS, Bytes, Film, Shades, UnreadableImageError, white
 
 # Pillow logs what stands in a JPEG's EXIF, a name or a date among it.
 logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
 
+# What Pillow's modes hold that numpy can read where they lie.
+IN_PLACE = {"L": np.uint8, "I;16": np.uint16}
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 
 
@@ -53,13 +56,13 @@ def load_picture(path: Path, rendering: Rendering, inverted: bool = False) -> Pi
     film = read_film(path, rendering.tone)
     if inverted:
         film = film.negative
-    shades = without_borders(film.shades) if rendering.borders == "crop" else film.shades
-    squared = square(shades, rendering.size, rendering.resize)
+    inside = without_borders(film) if rendering.borders == "crop" else film
+    squared = square(inside, rendering.size, rendering.resize)
     return Picture(in_bytes(squared), film.notes + _polarity_note(film))
 
 
 def _polarity_note(film: Film) -> tuple[str, ...]:
-    if not looks_inverted(film.shades):
+    if not looks_inverted(film):
         return ()
     return ("looks inverted: the tag MONOCHROME1 may lie" if film.inverted else "looks inverted",)
 
@@ -96,14 +99,33 @@ def read_picture(path: Path, tone: str = "voi") -> Film:
             if width * height > MAX_PIXELS:
                 raise UnreadableImageError(f"claims {height} x {width} pixels")
             deep = image.mode.startswith(("I", "F"))
-            pixels: NDArray[Any] = np.asarray(image if deep else image.convert("L"))
+            pixels = values(image if deep or image.mode == "L" else image.convert("L"))
     except Image.DecompressionBombError as error:
         raise UnreadableImageError("claims more pixels than any film has") from error
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
         if isinstance(error, UnreadableImageError):
             raise
         raise UnreadableImageError(f"the picture is cut short or damaged ({type(error).__name__})") from error
-    return Film(picture_tone(pixels, deep, tone))
+    return picture_film(pixels, deep, tone)
+
+
+def values(image: Image.Image) -> NDArray[Any]:
+    """The pixels [H, W] of a picture of one channel, where they lie if they are in one piece: a copy is one pass more.
+
+    pyarrow takes them from Pillow by Arrow's interface in C; numpy's own way always copies.
+    """
+    import pyarrow
+
+    if image.mode not in IN_PLACE:
+        return np.asarray(image)
+    width, height = image.size
+    try:
+        flat = pyarrow.array(image).to_numpy(zero_copy_only=True)
+    except ValueError:
+        # Of more than 16 MiB, which Pillow keeps in several pieces.
+        return np.asarray(image)
+    # Pillow calls words of 16 bits signed there, which they are not.
+    return flat.view(IN_PLACE[image.mode]).reshape(height, width)
 
 
 def in_bytes(shades: Shades) -> Bytes:
@@ -112,27 +134,21 @@ def in_bytes(shades: Shades) -> Bytes:
     return scaled.astype(np.uint8, copy=False)
 
 
-def square(shades: Shades, size: int, resize: str) -> Shades:
-    """Grey [size, size] of an image [H, W] of uint8 or float32, in its type, antialiased.
+def square(film: Film, size: int, resize: str) -> Shades:
+    """Grey [size, size] of a film, in the type of its grey, antialiased.
 
     resize: pad (whole image, black borders) | crop (central square) | stretch (aspect ratio lost).
     """
-    height, width = shades.shape
-    image = Image.fromarray(np.ascontiguousarray(shades))
+    height, width = film.shape
     if resize == "pad":
         longest = max(height, width)
         shape = max(1, round(size * height / longest)), max(1, round(size * width / longest))
-        canvas = np.zeros((size, size), dtype=shades.dtype)
+        shown = resized(film, shape, (0, 0, height, width))
+        canvas = np.zeros((size, size), dtype=shown.dtype)
         top, left = (size - shape[0]) // 2, (size - shape[1]) // 2
-        canvas[top : top + shape[0], left : left + shape[1]] = _resized(image, shape, (0, 0, width, height))
+        canvas[top : top + shape[0], left : left + shape[1]] = shown
         return canvas
     side = min(height, width)
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side) if resize == "crop" else (0, 0, width, height)
-    return _resized(image, (size, size), box)
-
-
-def _resized(image: Image.Image, shape: tuple[int, int], box: tuple[float, float, float, float]) -> Shades:
-    # Bilinear in Pillow averages over all source pixels when it shrinks and never overshoots but for rounding.
-    resized = np.asarray(image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR, box=box))
-    return np.clip(resized, 0, white(resized))
+    above, beside = (height - side) / 2, (width - side) / 2
+    box = (above, beside, above + side, beside + side) if resize == "crop" else (0, 0, height, width)
+    return resized(film, (size, size), box)

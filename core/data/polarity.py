@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.data.types import Shades, white
+from core.data.types import Film
 
 SPREADS = (0.13, 0.15, 0.13, 0.40)
 # On 263 public chest films (frontal and lateral, as they are and inverted) the sum is above 0.5 and below -0.5.
@@ -17,15 +17,16 @@ INVERTED_BELOW = -0.5
 SIDE = 64
 
 
-def looks_inverted(film: Shades) -> bool:
-    """Whether a chest film [H, W] looks like its own negative. A blank picture never does."""
+def looks_inverted(film: Film) -> bool:
+    """Whether a chest film looks like its own negative. A blank picture never does."""
     return polarity(film) < INVERTED_BELOW
 
 
-def polarity(film: Shades) -> float:
-    """Positive where a film [H, W] shows bone bright, negative where it shows it dark, about 0 where it is no chest."""
+def polarity(film: Film) -> float:
+    """Positive where a film shows bone bright, negative where it shows it dark, about 0 where it is no chest."""
     height, width = film.shape
-    small = film[:: max(1, height // SIDE), :: max(1, width // SIDE)].astype(np.float64) / white(film)
+    few = film.part(slice(None, None, max(1, height // SIDE)), slice(None, None, max(1, width // SIDE)))
+    small = few.pixels.astype(np.float64)
     if small.std() < 1e-3:
         return 0.0
     differences = (_middle_and_sides(small), _middle_and_corners(small), _spine_and_lungs(small), -_skew(small))
@@ -58,4 +59,6 @@ def _spine_and_lungs(film: np.ndarray) -> float:
 
 
 def _skew(film: np.ndarray) -> float:
-    return float(((film - film.mean()) ** 3).mean() / film.std() ** 3)
+    apart = film - film.mean()
+    square = apart * apart
+    return float((square * apart).mean() / square.mean() ** 1.5)

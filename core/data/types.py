@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,22 +65,53 @@ class UnreadableImageError(ValueError):
 
 @dataclass(frozen=True)
 class Film:
-    """A film as it was read. shades: [H, W], bright is high, from 0 to `white`. notes: what is odd about the file, in
-    words that quote nothing of it. inverted: its header or a table says MONOCHROME1, so its values were inverted."""
+    """A film as it was read, bright is high.
 
-    shades: Shades
+    stored: [H, W]. Without a table the grey itself: bytes where it is shown as it is, else float32 in [0, 1]. With one,
+    integers: a pixel that is low + i has the grey table[i]; table: [n] float32 in [0, 1]. What is done to the grey of a
+    pixel is done once a value. notes: what is odd about the file, in words that quote nothing of it. inverted: its
+    header or a table says MONOCHROME1, so its values were inverted.
+    """
+
+    stored: NDArray[Any]
+    table: Floats | None = None
+    low: int = 0
     notes: tuple[str, ...] = ()
     inverted: bool = False
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width, px."""
+        height, width = self.stored.shape
+        return height, width
+
+    @property
+    def shades(self) -> Shades:
+        """[H, W], from 0 to `white`."""
+        return self.stored if self.table is None else self.table[self.stored.astype(np.int64) - self.low]
+
+    @property
     def pixels(self) -> Floats:
         """[H, W] float32 in [0, 1], 1 = bright."""
-        return (self.shades / white(self.shades)).astype(np.float32, copy=False)
+        shades = self.shades
+        return (shades / white(shades)).astype(np.float32, copy=False)
 
     @property
     def negative(self) -> Film:
         """The film with dark and bright exchanged."""
-        return Film(white(self.shades) - self.shades, self.notes, inverted=True)
+        if self.table is None:
+            return replace(self, stored=white(self.stored) - self.stored, inverted=True)
+        return replace(self, table=1 - self.table, inverted=True)
+
+    def part(self, rows: slice, columns: slice) -> Film:
+        """Some of its rows and columns."""
+        return replace(self, stored=self.stored[rows, columns])
+
+    def below(self, bound: float) -> Bools:
+        """Which pixels [H, W] are darker than a share of white in [0, 1]."""
+        if self.table is None:
+            return self.stored < bound * white(self.stored)
+        return (self.table < bound)[self.stored.astype(np.int64) - self.low]
 
 
 def white(shades: Shades) -> int:

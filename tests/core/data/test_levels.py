@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.data.levels import BLOCK, Levels, percentiles
+from core.data.levels import Levels, percentiles
+from core.data.resize import resized
 
 RANDOM = np.random.default_rng(3)
-SHAPE = (191, 257)  # more than one block, and no multiple of it
+SHAPE = (191, 257)  # no multiple of anything that is taken together
 FILMS = {
     "8 bits": RANDOM.integers(0, 256, SHAPE).astype(np.uint8),
     "16 bits": RANDOM.integers(0, 65536, SHAPE).astype(np.uint16),
@@ -23,16 +24,21 @@ FILMS = {
 
 
 @pytest.mark.parametrize("name", FILMS)
-def test_painting_gives_every_pixel_what_its_value_becomes(name: str) -> None:
+def test_every_pixel_becomes_what_its_value_does(name: str) -> None:
     film = FILMS[name]
     levels = Levels.of(film)
-    assert film.size > BLOCK or name in ("unsigned, 32 bits", "one value")
     values, counts = np.unique(film, return_counts=True)
     np.testing.assert_array_equal(levels.values, values.astype(np.float64))
     np.testing.assert_array_equal(levels.counts, counts)
-    painted = levels.painted(np.sin(levels.values / 77.0))
-    assert painted.dtype == np.float32
-    np.testing.assert_array_equal(painted, np.sin(film.astype(np.float64) / 77.0).astype(np.float32))
+    shown = levels.film(np.sin(levels.values / 77.0))
+    expected = np.sin(film.astype(np.float64) / 77.0).astype(np.float32)
+    for pixels in (shown.pixels, shown.part(slice(None), slice(None)).shades):
+        assert pixels.dtype == np.float32
+        np.testing.assert_array_equal(pixels, expected)
+    # Looked up while it is resized, here to its own size.
+    height, width = film.shape
+    same = resized(shown, film.shape, (0, 0, height, width))
+    np.testing.assert_array_equal(same, np.clip(expected, 0, 1))
 
 
 @pytest.mark.parametrize("slope", [1.0, 0.37, -2.1])

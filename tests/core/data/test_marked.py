@@ -18,6 +18,7 @@ from core.data.pixels import square
 from core.data.readers.mimic_cxr import mimic_manifest
 from core.data.regions import encode, regions, write_regions
 from core.data.store import StudyStore
+from core.data.types import Film
 from core.errors import ConfigError, DataError
 
 CONFIG = DataConfig(name="phantom")
@@ -48,7 +49,7 @@ def test_boxes_and_masks_lie_where_the_films_pixels_went(resize: str, shape: tup
         film = np.zeros(shape, bool)
         film[y0:y1, x0:x1] = True
         table = made(x0=[x0], y0=[y0], x1=[x1], y1=[y1], height=[shape[0]], width=[shape[1]], counts=[encode(film)])
-        shown = square(film.astype(np.float32), 32, resize)
+        shown = square(Film(film.astype(np.float32)), 32, resize)
         if shown.sum() < 6:
             continue
         found = Marked(table, 32, resize)

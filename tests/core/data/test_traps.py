@@ -19,7 +19,7 @@ from core.data.grey import mimic_cxr_jpg
 from core.data.levels import Levels
 from core.data.pixels import Rendering, load_picture, read_film
 from core.data.polarity import looks_inverted
-from core.data.types import UnreadableImageError
+from core.data.types import Film, UnreadableImageError
 from tests.core.data.test_dicom import RAMP, film, read, save
 
 IDENTITY = {"WindowCenter": 200.5, "WindowWidth": 401}
@@ -101,7 +101,7 @@ def test_mimic_cxr_jpg_of_noise_has_opencvs_bytes(seed: int) -> None:
     stored = np.random.default_rng(seed).normal(2000, 600, (97, 61)).round()
     levels = Levels.of(stored)
     shades = mimic_cxr_jpg(levels.values, levels.counts, bool(seed % 2))
-    shown = np.rint(levels.painted(shades) * 255).astype(np.uint8)
+    shown = np.rint(levels.film(shades).pixels * 255).astype(np.uint8)
     assert hashlib.sha256(shown.tobytes()).hexdigest()[:16] == OPENCV_NOISE[seed]
 
 
@@ -127,18 +127,18 @@ def framed(top: int, bottom: int, left: int, right: int) -> np.ndarray:
 
 @pytest.mark.parametrize("widths", [(0, 0, 0, 0), (7, 0, 0, 0), (0, 0, 30, 9), (20, 10, 30, 40)])
 def test_black_borders_are_cut_off_exactly(widths: tuple[int, int, int, int]) -> None:
-    np.testing.assert_array_equal(without_borders(framed(*widths)), framed(0, 0, 0, 0))
+    np.testing.assert_array_equal(without_borders(Film(framed(*widths))).stored, framed(0, 0, 0, 0))
 
 
 def test_a_marker_in_the_border_does_not_keep_it() -> None:
     film_with_marker = framed(20, 20, 30, 30)
     film_with_marker[4:6, 10] = 1
-    np.testing.assert_array_equal(without_borders(film_with_marker), framed(0, 0, 0, 0))
+    np.testing.assert_array_equal(without_borders(Film(film_with_marker)).stored, framed(0, 0, 0, 0))
 
 
 @pytest.mark.parametrize("film_", [np.zeros((40, 40)), np.pad(np.ones((4, 40)), ((20, 20), (0, 0)))])
 def test_a_dark_film_is_not_cut_away(film_: np.ndarray) -> None:
-    np.testing.assert_array_equal(without_borders(film_.astype(np.float32)), film_)
+    np.testing.assert_array_equal(without_borders(Film(film_.astype(np.float32))).stored, film_)
 
 
 def test_borders_are_a_choice_of_the_rendering(tmp_path: Path) -> None:
@@ -180,16 +180,16 @@ def test_a_lying_photometric_tag_is_noted_and_not_mended(
 def test_polarity_of_every_real_film(shared_data: Path) -> None:
     wrong = 0
     for path in sorted((shared_data / "films" / "images").glob("*.png")):
-        pixels = read_film(path).pixels
-        wrong += looks_inverted(pixels) + (not looks_inverted(1 - pixels))
+        shown = read_film(path)
+        wrong += looks_inverted(shown) + (not looks_inverted(shown.negative))
     assert wrong == 0
 
 
 def test_noise_and_blanks_have_no_polarity() -> None:
     noise = np.random.default_rng(0).uniform(size=(64, 64)).astype(np.float32)
-    assert not looks_inverted(noise)
-    assert not looks_inverted(np.ones((64, 64), dtype=np.float32))
-    assert not looks_inverted(np.zeros((3, 1), dtype=np.float32))
+    assert not looks_inverted(Film(noise))
+    assert not looks_inverted(Film(np.ones((64, 64), dtype=np.float32)))
+    assert not looks_inverted(Film(np.zeros((3, 1), dtype=np.float32)))
 
 
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless])

@@ -9,6 +9,7 @@ import pytest
 from core.data.pixels import square
 from core.data.readers.vocabulary import SPELLINGS, label_table, labels_of, main_label, outside, plain
 from core.data.regions import square_boxes
+from core.data.types import Film
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,6 @@ def test_a_box_moves_with_the_picture(resize: str, frame: tuple[int, int]) -> No
     film = np.zeros(frame, dtype=np.float32)
     film[30:52, 25:47] = 1
     x0, y0, x1, y1 = square_boxes(np.array([[25.0, 30, 47, 52]]), frame, 48, resize)[0]
-    rows, columns = np.nonzero(square(film, 48, resize) >= 0.5)
+    rows, columns = np.nonzero(square(Film(film), 48, resize) >= 0.5)
     seen = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
     np.testing.assert_allclose([x0, y0, x1, y1], seen, atol=0.75)

@@ -1,0 +1,97 @@
+"""The loops over a film's pixels that have to be compiled; numba keeps the machine code beside this file.
+
+Sums run in one fixed order, without reassociation: the same film gives the same bytes on every processor.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from core.data.types import Floats, Ints
+
+Counts = NDArray[np.int32]
+# Of n means of things that stand in a line: first [n] and count [n] say which of the things each is made of, both
+# first and first + count ascending; weights [k, n] float32, k the greatest count, what each thing counts.
+Spans = tuple[Counts, Counts, Floats]
+
+
+@numba.njit(nogil=True, cache=True)
+def histogram(pixels: NDArray[Any], low: int, size: int) -> Ints:
+    """How often each of low, ..., low + size - 1 stands in integers [H, W], of which none is outside: [size] int64.
+
+    Four counts in turn: neighbours are often equal, and to add to one count twice in a row is to wait for it.
+    """
+    counts = np.zeros((4, size), np.int64)
+    height, width = pixels.shape
+    whole = width // 4 * 4
+    for y in range(height):
+        row = pixels[y]
+        for x in range(0, whole, 4):
+            for k in range(4):
+                counts[k, np.uint64(row[x + k] - low)] += 1
+        for x in range(whole, width):
+            counts[0, np.uint64(row[x] - low)] += 1
+    return counts.sum(axis=0)
+
+
+@numba.njit(nogil=True, cache=True)
+def shrink(stored: NDArray[Any], table: Floats | None, low: int, rows: Spans, columns: Spans) -> Floats:
+    """Weighted means of a film [H, W]: [h, w] float32.
+
+    stored: what stands for each pixel, itself the grey where there is no table, else its place in it plus `low`.
+    rows, columns: what each of the result's is made of. Each row of the film is looked up once and added to all that it
+    is part of; what is finished is shrunk across while it is in the nearest cache.
+    """
+    first, count, weights = rows
+    height, width = stored.shape
+    out = np.empty((len(first), len(columns[0])), np.float32)
+    line = np.empty(width, np.float32)
+    # As many rows are being added to at a time as the film's rows are part of.
+    sums = np.zeros((open_at_once(first, count), width), np.float32)
+    begin = 0
+    for y in range(height):
+        source = stored[y]
+        if table is None:
+            for x in range(width):
+                line[x] = source[x]
+        else:
+            for x in range(width):
+                line[x] = table[np.uint64(source[x] - low)]
+        i = begin
+        while i < len(first) and first[i] <= y:
+            weight, target = weights[y - first[i], i], sums[i % len(sums)]
+            for x in range(width):
+                target[x] += weight * line[x]
+            i += 1
+        while begin < len(first) and first[begin] + count[begin] <= y + 1:
+            _across(sums[begin % len(sums)], columns, out[begin])
+            sums[begin % len(sums)] = 0
+            begin += 1
+    return out
+
+
+@numba.njit(nogil=True, cache=True)
+def open_at_once(first: Counts, count: Counts) -> int:
+    """The most spans that share a place."""
+    most, begin = 1, 0
+    for i in range(len(first)):
+        while first[begin] + count[begin] <= first[i]:
+            begin += 1
+        most = max(most, i - begin + 1)
+    return most
+
+
+@numba.njit(nogil=True, cache=True)
+def _across(line: Floats, columns: Spans, out: Floats) -> None:
+    """Weighted means of a line [W]: out [w]."""
+    first, _, weights = columns
+    out[:] = 0
+    for k in range(len(weights)):
+        weight = weights[k]
+        for j in range(len(out)):
+            # Beyond the end of its span a weight is 0.
+            out[j] += weight[j] * line[np.uint64(min(first[j] + k, len(line) - 1))]
