@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from core.data.types import Bytes, Ints
+from core.errors import DataError
 
 
 class PixelSource(Protocol):
@@ -43,23 +44,42 @@ class ShardPixels:
     size: int
     _maps: dict[int, Bytes] = field(default_factory=dict, repr=False)
 
+    def __post_init__(self) -> None:
+        # Where in memory each shard begins, 0 where it is not mapped yet, and how long it is, bytes.
+        self._begins, self._lengths = np.zeros((2, len(self.shards)), dtype=np.int64)
+
     def read(self, rows: Ints) -> Bytes:
-        """uint8 pixels [N, H, W] of image rows [N]."""
-        area = self.size * self.size
-        pixels = np.empty((len(rows), area), dtype=np.uint8)
-        shard, offset = self.shard[rows].tolist(), self.offset[rows].tolist()
-        for number in set(shard) - self._maps.keys():
-            # Not as np.memmap, whose slices are made by Python code.
-            self._maps[number] = np.asarray(np.memmap(self.shards[number], dtype=np.uint8, mode="r"))
-        maps = self._maps
-        for picture, number, begin in zip(pixels, shard, offset, strict=True):
-            # numpy copies without the GIL: while a page comes from the disk, other threads run.
-            picture[:] = maps[number][begin : begin + area]
-        return pixels.reshape(-1, self.size, self.size)
+        """uint8 pixels [N, H, W] of image rows [N]. Raises DataError where a shard is shorter than it was."""
+        # Imported here: compiled code takes some tenths of a second, which a process that reads nothing need not spend.
+        from core.data.compiled import gather
+
+        pixels = np.empty((len(rows), self.size, self.size), dtype=np.uint8)
+        gather(self._addresses(rows), pixels.ctypes.data, self.size * self.size)
+        return pixels
+
+    def _addresses(self, rows: Ints) -> Ints:
+        """Where in memory the pixels of image rows [N] begin."""
+        shard, offset = self.shard[rows], self.offset[rows]
+        begins = self._begins[shard]
+        if not begins.all():
+            for number in set(shard[begins == 0].tolist()):
+                self._map(number)
+            begins = self._begins[shard]
+        if ((offset < 0) | (offset > self._lengths[shard] - self.size * self.size)).any():
+            raise DataError(f"image rows lie outside their shards in {self.shards[0].parent}", "build the data anew")
+        return begins + offset
+
+    def _map(self, number: int) -> None:
+        # The first map stays where two threads are at it at once: a map that is dropped is no longer there to be read.
+        mapped = self._maps.setdefault(number, np.memmap(self.shards[number], dtype=np.uint8, mode="r"))
+        self._lengths[number] = len(mapped)
+        # Last, as other threads may read meanwhile: where this is set, all is.
+        self._begins[number] = mapped.ctypes.data
 
     def take(self, rows: Ints) -> ShardPixels:
         """The same shards, of image rows [N] only."""
         return ShardPixels(self.shards, self.shard[rows], self.offset[rows], self.size)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_maps": {}}
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Addresses mean nothing to another process.
+        return ShardPixels, (self.shards, self.shard, self.offset, self.size)
