@@ -40,6 +40,7 @@ from core.models.compiled import compile_blocks
 from core.schedules import learning_rate, weight_decay
 from core.stages import Stage, stages
 from core.weights_file import MODEL_FILE
+from core.workers import keep_freed_memory
 
 OnStep = Callable[[int, int], None]
 Stop = Callable[[], bool]
@@ -172,6 +173,8 @@ class Run:
         earlier: Sequence[Path] = (),
     ) -> None:
         """engine: who runs it, one of its own if none is given. earlier: folders of stages whose cost counts too."""
+        # Batches come and go, and so do their activations on the CPU.
+        keep_freed_memory()
         self.config, self.store, self.folder, self.earlier = config, store, folder, earlier
         self.table = store.splits["train"]
         self.curated = curated or everything(self.table)

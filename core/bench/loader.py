@@ -20,6 +20,7 @@ from core.data.loader import Loader, make_loader
 from core.data.pairings.base import PAIRINGS, Pairing
 from core.data.store import StudyTable
 from core.errors import ConfigError
+from core.workers import keep_freed_memory
 
 STUDIES = 2000
 EPOCHS = 3
@@ -40,6 +41,7 @@ def bench_loader(config: TrialConfig) -> list[dict[str, Any]]:
     images of the training size; the first pass of each is not timed. The last three rows are of pixels without batches
     (core/bench/copying.py).
     """
+    keep_freed_memory()  # as a process that trains does
     table = prepare(config.data, Path(config.paths.root)).splits["train"]
     table = table.subset(np.arange(table.n_studies) < STUDIES)
     pairing: Pairing = PAIRINGS.build(config.pairing)

@@ -18,7 +18,7 @@ from core.data.types import Floats, Ints
 
 # Images that are copied side by side, and bytes of each at a time. Where an image begins, the processor does not know
 # yet what to read ahead; with several under way it always has something to read.
-ABREAST, PIECE = 4, 256
+ABREAST, PIECE = 6, 256
 
 Counts = NDArray[np.int32]
 # Of n means of things that stand in a line: first [n] and count [n] say which of the things each is made of, both
@@ -111,8 +111,10 @@ def gather(sources: Ints, target: int, size: int) -> None:
     Without the GIL: while a page comes from the disk, other threads run.
     """
     whole = size // PIECE * PIECE
-    for first in range(0, len(sources), ABREAST):
-        last = min(first + ABREAST, len(sources))
+    groups = -(-len(sources) // ABREAST)
+    for group in range(groups):
+        # All of about the same size: a last one of a single image would be slow.
+        first, last = group * len(sources) // groups, (group + 1) * len(sources) // groups
         for begin in range(0, whole, PIECE):
             for k in range(first, last):
                 _copy(target + k * size + begin, sources[k] + begin, PIECE)  # type: ignore[call-arg]

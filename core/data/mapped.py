@@ -45,36 +45,31 @@ class ShardPixels:
     _maps: dict[int, Bytes] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        # Where in memory each shard begins, 0 where it is not mapped yet, and how long it is, bytes.
-        self._begins, self._lengths = np.zeros((2, len(self.shards)), dtype=np.int64)
+        # Where in memory each image begins, 0 where its shard is not mapped yet.
+        self._addresses = np.zeros(len(self.shard), dtype=np.int64)
 
     def read(self, rows: Ints) -> Bytes:
-        """uint8 pixels [N, H, W] of image rows [N]. Raises DataError where a shard is shorter than it was."""
+        """uint8 pixels [N, H, W] of image rows [N]. Raises DataError where one is not all in its shard."""
         # Imported here: compiled code takes some tenths of a second, which a process that reads nothing need not spend.
         from core.data.compiled import gather
 
         pixels = np.empty((len(rows), self.size, self.size), dtype=np.uint8)
-        gather(self._addresses(rows), pixels.ctypes.data, self.size * self.size)
-        return pixels
-
-    def _addresses(self, rows: Ints) -> Ints:
-        """Where in memory the pixels of image rows [N] begin."""
-        shard, offset = self.shard[rows], self.offset[rows]
-        begins = self._begins[shard]
-        if not begins.all():
-            for number in set(shard[begins == 0].tolist()):
+        addresses = self._addresses[rows]
+        if not addresses.all():
+            for number in set(self.shard[rows[addresses == 0]].tolist()):
                 self._map(number)
-            begins = self._begins[shard]
-        if ((offset < 0) | (offset > self._lengths[shard] - self.size * self.size)).any():
-            raise DataError(f"image rows lie outside their shards in {self.shards[0].parent}", "build the data anew")
-        return begins + offset
+            addresses = self._addresses[rows]
+        gather(addresses, pixels.ctypes.data, self.size * self.size)
+        return pixels
 
     def _map(self, number: int) -> None:
         # The first map stays where two threads are at it at once: a map that is dropped is no longer there to be read.
         mapped = self._maps.setdefault(number, np.memmap(self.shards[number], dtype=np.uint8, mode="r"))
-        self._lengths[number] = len(mapped)
-        # Last, as other threads may read meanwhile: where this is set, all is.
-        self._begins[number] = mapped.ctypes.data
+        mine = self.shard == number
+        offset = self.offset[mine]
+        if ((offset < 0) | (offset > len(mapped) - self.size * self.size)).any():
+            raise DataError(f"images lie outside their shard {self.shards[number]}: it was cut short", "build it anew")
+        self._addresses[mine] = mapped.ctypes.data + offset
 
     def take(self, rows: Ints) -> ShardPixels:
         """The same shards, of image rows [N] only."""

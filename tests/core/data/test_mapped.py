@@ -58,12 +58,12 @@ def test_a_shard_that_was_cut_is_named_and_not_read_beyond_its_end(row: int, tmp
     source, _ = made(tmp_path, 16)
     for path in source.shards:
         path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(DataError, match="outside their shards"):
+    with pytest.raises(DataError, match="outside their shard"):
         source.read(np.array([row]))
 
 
 def test_an_offset_before_the_file_is_refused(tmp_path: Path) -> None:
     source, _ = made(tmp_path, 16)
     source.offset[3] = -1
-    with pytest.raises(DataError, match="outside their shards"):
+    with pytest.raises(DataError, match="outside their shard"):
         source.read(np.array([3]))
