@@ -12,6 +12,9 @@ from core.data.types import Bools, Ints
 
 Counts = NDArray[np.uint8]
 Sums = NDArray[Any]
+Bits = NDArray[np.unsignedinteger[Any]]
+Places = NDArray[np.int32]
+DIGIT = 11
 
 
 @numba.njit(nogil=True, cache=True)
@@ -60,8 +63,41 @@ def count(places: Ints, ends: Ints, units: Counts, blocks: Counts, below: Sums, 
 
 
 @numba.njit(nogil=True, cache=True)
+def ordered(bits: Bits) -> Places:
+    """The places of floats [n] from the lowest to the highest, equal ones as they stand, -0 before 0. bits: theirs, as
+    unsigned integers. By radix: eleven bits at a time, from the lowest on.
+    """
+    n, width = len(bits), bits.itemsize * 8
+    digits, values = -(-width // DIGIT), 1 << DIGIT
+    top, mask, one = np.uint64(width - 1), np.uint64(values - 1), np.uint64(1)
+    counts = np.zeros((digits, values), np.int32)
+    keys, next_keys = np.empty_like(bits), np.empty_like(bits)
+    for i in range(n):
+        # The bits of floats are in the floats' order, of negative ones in reverse.
+        key = np.uint64(bits[i])
+        key = (one << top << one) - one - key if key >> top else key | (one << top)
+        keys[i] = key
+        for digit in range(digits):
+            counts[digit, (key >> np.uint64(digit * DIGIT)) & mask] += 1
+    order, next_order = np.arange(n).astype(np.int32), np.empty(n, np.int32)
+    for digit in range(digits):
+        begins, begin = counts[digit], 0
+        for value in range(values):
+            begins[value], begin = begin, begin + begins[value]
+        for i in range(n):
+            key = np.uint64(keys[i])
+            bucket = (key >> np.uint64(digit * DIGIT)) & mask
+            place = begins[bucket]
+            begins[bucket] = place + 1
+            next_order[place] = order[i]
+            next_keys[place] = key
+        order, next_order, keys, next_keys = next_order, order, next_keys, keys
+    return order
+
+
+@numba.njit(nogil=True, cache=True)
 def lay_out(
-    order: Ints, scores: Sums, is_positive: Bools, places: Ints, laid: Ints, ends: Ints, units: Counts
+    order: Places, scores: Sums, is_positive: Bools, places: Ints, laid: Ints, ends: Ints, units: Counts
 ) -> tuple[int, int]:
     """Fill `laid`, `ends` and `units` [2 n each] with a walk; returns how many steps and runs it has.
 
@@ -69,10 +105,22 @@ def lay_out(
     """
     steps, runs, first = 0, 0, 0
     while first < len(order):
-        last, tied = first, 0
-        while last < len(order) and scores[order[last]] == scores[order[first]]:
+        last, study = first + 1, order[first]
+        tied, score = int(is_positive[study]), scores[study]
+        while last < len(order) and scores[order[last]] == score:
             tied += is_positive[order[last]]
             last += 1
+        if last == first + 1:
+            # Most scores are nobody else's.
+            unit = 0 if tied else 2
+            if runs == 0 or units[runs - 1] != unit:
+                units[runs] = unit
+                runs += 1
+            laid[steps] = places[study]
+            steps += 1
+            ends[runs - 1] = steps
+            first = last
+            continue
         mixed = 0 < tied < last - first
         # Negatives, positives, and where there are both the negatives' other halves.
         for part in range(3 if mixed else 2):
@@ -92,7 +140,7 @@ def lay_out(
 
 
 @numba.njit(nogil=True, cache=True)
-def add_placements(order: Ints, scores: Sums, is_positive: Bools, placed: Sums) -> None:
+def add_placements(order: Places, scores: Sums, is_positive: Bools, placed: Sums) -> None:
     """Add to `placed` [n] each study's placement: of a positive the share of negatives that score lower, of a negative
     the share of positives that score higher, an equal one counting half.
 

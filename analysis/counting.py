@@ -36,14 +36,24 @@ class Walk:
     units: Counts
 
 
+def ascending(scores: NDArray[np.floating[Any]]) -> NDArray[np.int32]:
+    """The places of finite scores [n], float32 or float64, from the lowest to the highest.
+
+    Equal ones as they stand, -0 before 0. Takes half the time of numpy's sort or less.
+    """
+    # Imported here: most verbs count nothing, and compiled code takes half a second to import.
+    from analysis.compiled import ordered
+
+    return ordered(np.ascontiguousarray(scores).view(f"u{scores.itemsize}"))
+
+
 def walk(score: NDArray[Any], is_positive: Bools, places: Ints) -> Walk:
     """The walk over n studies. score, is_positive, places: [n]."""
-    # Imported here: most verbs count nothing, and compiled code takes half a second to import.
     from analysis.compiled import lay_out
 
     laid, ends = np.empty(2 * len(score), np.int64), np.empty(2 * len(score), np.int64)
     units = np.empty(2 * len(score), np.uint8)
-    steps, runs = lay_out(np.argsort(score), score, is_positive, places, laid, ends, units)
+    steps, runs = lay_out(ascending(score), score, is_positive, places, laid, ends, units)
     return Walk(laid[:steps], ends[:runs], units[:runs])
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.counting import ascending
 from analysis.resample import Doubles, Scores
 from core.data.types import Ints
 
@@ -52,8 +53,8 @@ def placements(truth: Doubles, scores: Scores) -> Placements:
 
     up = truth == 1
     placed = np.zeros(len(up))
-    for row, order in zip(scores, np.argsort(scores, axis=1), strict=True):
-        add_placements(order, row, up, placed)
+    for row in scores:
+        add_placements(ascending(row), row, up, placed)
     placed /= len(scores)
     return Placements(placed[up], placed[~up])
 

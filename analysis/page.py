@@ -131,8 +131,11 @@ def _article(
     if data:
         yield f"<section><details><summary>Data card</summary>{card_html(data)}</details></section>\n"
     items = "".join(f"<li>{_code(fact)}</li>" for fact in [*facts, again(plan)])
-    yield f"<section><h3>Where it came from</h3><ul>{items}</ul>{_common(collected)}</section>\n"
-    yield _trials(collected, folder.parents[1])
+    configs = {trial: flatten(loaded.result.config) for trial, loaded in collected.results.items()}
+    shared = _shared(configs)
+    yield f"<section><h3>Where it came from</h3><ul>{items}</ul>{_common(shared)}</section>\n"
+    own = {trial: _own(config, shared) for trial, config in configs.items()}
+    yield _trials(collected, own, folder.parents[1])
     told = json.dumps([list(group) for group in groups], separators=(",", ":"))
     yield f'<script type="application/json" class="groups">{told}</script></article>\n'
 
@@ -223,28 +226,22 @@ def _versions(collected: Collected) -> Iterator[str]:
         yield f"uncertain and missing labels: {', '.join(policies)}"
 
 
-def _configs(collected: Collected) -> dict[str, dict[str, Any]]:
-    return {trial: flatten(loaded.result.config) for trial, loaded in collected.results.items()}
-
-
 def _shared(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The settings that all trials have alike."""
     first, *others = configs.values() if configs else [{}]
     return {k: v for k, v in first.items() if all(k in other and other[k] == v for other in others)}
 
 
-def _common(collected: Collected) -> str:
-    shared = _shared(_configs(collected))
+def _common(shared: Mapping[str, Any]) -> str:
     rows = "".join(f"<tr><td>{escape(k)}</td><td>{escape(str(v))}</td></tr>" for k, v in sorted(shared.items()))
     return f"<details><summary>Settings that all trials share ({len(shared)})</summary><table>{rows}</table></details>"
 
 
-def _trials(collected: Collected, root: Path) -> str:
-    configs = _configs(collected)
-    shared = _shared(configs)
+def _trials(collected: Collected, own: Mapping[str, str], root: Path) -> str:
+    """own: of each trial, the settings that others do not share."""
     reasons = {hole.trial: hole.reason for hole in collected.holes}
     rows = "".join(
-        _trial(collected, cell, trial, reasons.get(trial.id, ""), _own(configs.get(trial.id, {}), shared), root)
+        _trial(collected, cell, trial, reasons.get(trial.id, ""), own.get(trial.id, ""), root)
         for cell in collected.plan.cells
         for trial in cell.trials
     )

@@ -180,7 +180,8 @@ class Resampler:
         """
         share = self._shares(scores)
         weight = share.sum(axis=0)
-        values = np.full((self._resamples, len(weight)), np.nan)
+        # A column a label, each in one piece: it is written and read as a whole.
+        values = np.full((len(weight), self._resamples), np.nan).T
         for label in np.flatnonzero(weight):
             used = share[:, label] > 0
             part = share[used, label] / weight[label]

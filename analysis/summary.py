@@ -194,8 +194,8 @@ def averaged(parts: Sequence[LabelResamples]) -> LabelResamples:
 
 
 def stacked(by_seed: Mapping[int, np.ndarray]) -> SeedResamples:
-    """A column per seed."""
-    return SeedResamples(tuple(by_seed), np.stack(list(by_seed.values()), axis=1))
+    """A column per seed, each in one piece: means over a few seeds are then sums of whole columns."""
+    return SeedResamples(tuple(by_seed), np.stack(list(by_seed.values())).T)
 
 
 def declared_seeds(cell: DeclaredCell, fraction: float) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.counting import BLOCK, half_pairs, in_blocks, walk
+from analysis.counting import BLOCK, ascending, half_pairs, in_blocks, walk
 
 
 def one_by_one(score: np.ndarray, is_positive: np.ndarray, weights: np.ndarray) -> list[int]:
@@ -34,3 +34,23 @@ def test_sums_too_large_for_narrow_numbers_are_exact() -> None:
     weights = np.full((1, 2), 255, np.uint8)
     counted = half_pairs(walk(np.arange(400.0), is_positive, np.zeros(400, np.int64)), in_blocks(weights))
     assert counted[:2].tolist() == [2 * 255**2 * 200**2] * 2
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("levels", [2, 300, 10**9])
+def test_scores_are_put_in_order_and_equal_ones_stay_as_they_stand(kind: type, levels: int) -> None:
+    rng = np.random.default_rng(levels)
+    for count in (0, 1, 2, 5000):
+        scores = (rng.integers(-levels, levels, count) / 7).astype(kind) * kind(10) ** rng.integers(-30, 30)
+        np.testing.assert_array_equal(ascending(scores), np.argsort(scores, kind="stable"))
+        np.testing.assert_array_equal(ascending(scores[::-2]), np.argsort(scores[::-2], kind="stable"))
+
+
+def test_the_ends_of_the_scale_are_in_order() -> None:
+    least = np.finfo(np.float32).smallest_subnormal
+    scores = np.array([1, -np.inf, least, -least, np.inf, -1, 0, -3e38, 3e38], dtype=np.float32)
+    assert scores[ascending(scores)].tolist() == sorted(scores.tolist())
+    # Two zeros are equal: whichever comes first, both are tied.
+    zeros = np.array([0.0, -0.0, 0.0, -0.0])
+    walked = walk(zeros, np.array([True, False, False, True]), np.arange(4))
+    assert half_pairs(walked, in_blocks(np.ones((4, 1), np.uint8)))[0] == 4
