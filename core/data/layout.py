@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -32,9 +33,9 @@ class Layout:
     plans: tuple[ShardPlan, ...]
     reports: pd.Series | None = None
 
-    @property
+    @cached_property
     def n_images(self) -> int:
-        """Images planned, readable or not."""
+        """Images planned, readable or not. Asked for after every shard."""
         return sum(plan.n_images for plan in self.plans)
 
     @property
