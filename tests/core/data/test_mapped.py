@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,6 +52,22 @@ def test_threads_that_all_read_first(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(read, range(8)))
+
+
+def test_a_map_that_another_thread_made_meanwhile_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, expected = made(tmp_path, 16)
+    memmap, firsts = np.memmap, []
+
+    def late(*arguments: Any, **settings: Any) -> np.ndarray:
+        monkeypatch.setattr(np, "memmap", memmap)
+        np.testing.assert_array_equal(source.read(np.array([0])), expected[:1])
+        firsts.append(source._maps[0])
+        return memmap(*arguments, **settings)
+
+    monkeypatch.setattr(np, "memmap", late)
+    np.testing.assert_array_equal(source.read(np.array([0])), expected[:1])
+    # The other thread may be reading from it still.
+    assert source._maps[0] is firsts[0]
 
 
 @pytest.mark.parametrize("row", [0, -1])
