@@ -54,13 +54,13 @@ def shrink(stored: NDArray[Any], table: Floats | None, low: int, rows: Spans, co
     is part of; what is finished is shrunk across while it is in the nearest cache.
     """
     first, count, weights = rows
-    height, width = stored.shape
+    width = stored.shape[1]
     out = np.empty((len(first), len(columns[0])), np.float32)
     line = np.empty(width, np.float32)
     # As many rows are being added to at a time as the film's rows are part of.
     sums = np.zeros((open_at_once(first, count), width), np.float32)
     begin = 0
-    for y in range(height):
+    for y in range(first[0], first[-1] + count[-1]):
         source = stored[y]
         if table is None:
             for x in range(width):

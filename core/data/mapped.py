@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -42,9 +42,9 @@ class ShardPixels:
     shard: Ints
     offset: Ints
     size: int
-    _maps: dict[int, Bytes] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
+        self._maps: dict[int, Bytes] = {}
         # Where in memory each image begins, 0 where its shard is not mapped yet.
         self._addresses = np.zeros(len(self.shard), dtype=np.int64)
 

@@ -23,9 +23,7 @@ def resized(film: Film, shape: tuple[int, int], box: tuple[float, float, float, 
 
     top, left, bottom, right = box
     rows, columns = spans(shape[0], film.shape[0], top, bottom), spans(shape[1], film.shape[1], left, right)
-    # Compiled code takes the machine's own order of bytes only.
-    stored = np.ascontiguousarray(film.stored, dtype=film.stored.dtype.newbyteorder("="))
-    shown = shrink(stored, film.table, film.low, rows, columns)
+    shown = shrink(np.ascontiguousarray(film.stored), film.table, film.low, rows, columns)
     if film.table is None and film.stored.dtype == np.uint8:
         shown = np.rint(shown).astype(np.uint8)
     # Weights add up to 1 but for rounding.

@@ -68,9 +68,9 @@ class Film:
     """A film as it was read, bright is high.
 
     stored: [H, W]. Without a table the grey itself: bytes where it is shown as it is, else float32 in [0, 1]. With one,
-    integers: a pixel that is low + i has the grey table[i]; table: [n] float32 in [0, 1]. What is done to the grey of a
-    pixel is done once a value. notes: what is odd about the file, in words that quote nothing of it. inverted: its
-    header or a table says MONOCHROME1, so its values were inverted.
+    integers in the machine's order of bytes: a pixel that is low + i has the grey table[i]; table: [n] float32 in
+    [0, 1]. What is done to the grey of a pixel is done once a value. notes: what is odd about the file, in words that
+    quote nothing of it. inverted: its header or a table says MONOCHROME1, so its values were inverted.
     """
 
     stored: NDArray[Any]
@@ -88,7 +88,7 @@ class Film:
     @property
     def shades(self) -> Shades:
         """[H, W], from 0 to `white`."""
-        return self.stored if self.table is None else self.table[self.stored.astype(np.int64) - self.low]
+        return self.stored if self.table is None else self._looked_up(self.table)
 
     @property
     def pixels(self) -> Floats:
@@ -111,7 +111,10 @@ class Film:
         """Which pixels [H, W] are darker than a share of white in [0, 1]."""
         if self.table is None:
             return self.stored < bound * white(self.stored)
-        return (self.table < bound)[self.stored.astype(np.int64) - self.low]
+        return self._looked_up(self.table < bound)
+
+    def _looked_up(self, table: NDArray[Any]) -> NDArray[Any]:
+        return table[self.stored.astype(np.int64) - self.low]
 
 
 def white(shades: Shades) -> int:

@@ -13,6 +13,7 @@ SHAPE = (191, 257)  # no multiple of anything that is taken together
 FILMS = {
     "8 bits": RANDOM.integers(0, 256, SHAPE).astype(np.uint8),
     "16 bits": RANDOM.integers(0, 65536, SHAPE).astype(np.uint16),
+    "the other order of bytes": RANDOM.integers(0, 65536, SHAPE).astype(">u2"),
     "signed": RANDOM.integers(-32768, 32768, SHAPE).astype(np.int16),
     "a few far from zero": RANDOM.integers(1_000_000, 1_000_009, SHAPE).astype(np.int32),
     "far apart": RANDOM.integers(-(2**31), 2**31, SHAPE).astype(np.int32),

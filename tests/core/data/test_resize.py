@@ -48,7 +48,7 @@ def test_bytes_are_rounded_once(source: tuple[int, int], shape: tuple[int, int])
     assert np.abs(shown - by_pillow(grey, shape, (0, 0, *source))).max() < 0.5001
 
 
-@pytest.mark.parametrize("kind", ["u1", "<u2", ">u2", "<i2", ">i2", "i4", "u4", "i8"])
+@pytest.mark.parametrize("kind", ["u1", "u2", "i2", "i4", "u4", "i8"])
 def test_what_is_looked_up_is_shown(kind: str) -> None:
     low = -300 if np.dtype(kind).kind == "i" else 0
     table = RANDOM.random(200, dtype=np.float32)
