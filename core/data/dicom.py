@@ -89,9 +89,8 @@ def _shown(header: Any, tone: str, notes: list[str]) -> Film:
     if tone == MIMIC_CXR_JPG:
         return levels.film(mimic_cxr_jpg(levels.values, levels.counts, inverted))
     inside = not_padding(levels.values, header)
-    shown = TONES[tone](modality(levels.values, header), levels.counts, header, inside)
-    upright = 1.0 - shown if inverted else shown
-    return levels.film(upright if inside is ... else np.where(inside, upright, 0.0))
+    shown = TONES[tone](modality(levels.values, header), levels, header, inside)
+    return levels.film(np.where(inside, 1.0 - shown if inverted else shown, 0.0))
 
 
 def _parse(path: Path) -> Any:

@@ -1,13 +1,12 @@
 """From values to grey: modality LUT, VOI LUT or window, and the tones that `data.tone` chooses from.
 
-A tone maps the values [n] that occur in a film to [0, 1] before MONOCHROME1 is inverted. Those that a header declares
-as padding are left out of every minimum, maximum and percentile.
+A tone maps the values [n] of a film's levels to [0, 1] before MONOCHROME1 is inverted. Those that a header declares as
+padding are not `inside`, and left out of every minimum, maximum and percentile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import EllipsisType
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,6 @@ from core.data.types import Bools, Film, Ints
 
 PERCENTILES = (0.5, 99.5)
 MIMIC_CXR_JPG = "mimic_cxr_jpg"
-
-# Which values are no padding; `...`: nothing is.
-Inside = Bools | EllipsisType
 
 
 def modality(values: Values, header: Any) -> Values:
@@ -34,7 +30,7 @@ def modality(values: Values, header: Any) -> Values:
     return values
 
 
-def voi(values: Values, counts: Ints, header: Any, inside: Inside) -> Values:
+def voi(values: Values, levels: Levels, header: Any, inside: Bools) -> Values:
     """The first VOI LUT, else the first window that shows anything, else percentiles (PS3.3 C.11.2)."""
     if header.get("VOILUTSequence"):
         mapped, table = look_up(values, header.VOILUTSequence[0], header)
@@ -43,9 +39,9 @@ def voi(values: Values, counts: Ints, header: Any, inside: Inside) -> Values:
     for centre, width in windows(header):
         shown = window(values, centre, width, function)
         # A window that leaves nothing to see was written by mistake.
-        if np.ptp(shown[inside]) > 0:
+        if levels.differ(shown, inside):
             return shown
-    return stretch(values, counts, inside)
+    return stretch(values, levels, inside)
 
 
 def windows(header: Any) -> list[tuple[float, float]]:
@@ -67,15 +63,16 @@ def window(values: Values, centre: float, width: float, function: str) -> Values
     return np.clip((values - (centre - 0.5)) / max(width - 1.0, 1e-6) + 0.5, 0.0, 1.0)
 
 
-def stretch(values: Values, counts: Ints, inside: Inside) -> Values:
+def stretch(values: Values, levels: Levels, inside: Bools) -> Values:
     """Values in [0, 1] between the 0.5th and the 99.5th percentile, or all of them where those are equal."""
-    low, high = percentiles(values[inside], counts[inside], PERCENTILES)
-    return scale(values, low, high) if high > low else min_max(values, inside)
+    low, high = percentiles(values[inside], levels.counts[inside], PERCENTILES)
+    return scale(values, low, high) if high > low else min_max(values, levels, inside)
 
 
-def min_max(values: Values, inside: Inside) -> Values:
-    """Values in [0, 1] between the least and the greatest."""
-    return scale(values, float(values[inside].min()), float(values[inside].max()))
+def min_max(values: Values, levels: Levels, inside: Bools) -> Values:
+    """Values in [0, 1] between the least and the greatest that occur."""
+    occur = values[levels.present & inside]
+    return scale(values, float(occur.min()), float(occur.max()))
 
 
 def scale(values: Values, low: float, high: float) -> Values:
@@ -83,12 +80,12 @@ def scale(values: Values, low: float, high: float) -> Values:
     return np.clip((values - low) / (high - low), 0.0, 1.0) if high > low else np.zeros_like(values)
 
 
-# Tones of DICOM films; each takes values after the modality LUT, how many pixels have each, the header, and which of
+# Tones of DICOM films; each takes values after the modality LUT, the levels that they are of, the header, and which of
 # the values are no padding.
-TONES: dict[str, Callable[[Values, Ints, Any, Inside], Values]] = {
+TONES: dict[str, Callable[[Values, Levels, Any, Bools], Values]] = {
     "voi": voi,
-    "percentiles": lambda values, counts, _, inside: stretch(values, counts, inside),
-    "minmax": lambda values, _, __, inside: min_max(values, inside),
+    "percentiles": lambda values, levels, _, inside: stretch(values, levels, inside),
+    "minmax": lambda values, levels, _, inside: min_max(values, levels, inside),
 }
 
 
@@ -177,4 +174,4 @@ def picture_film(pixels: NDArray[Any], deep: bool, tone: str) -> Film:
     levels = Levels.of(pixels)
     if tone == MIMIC_CXR_JPG:
         return levels.film(mimic_cxr_jpg(levels.values, levels.counts, inverted=False))
-    return levels.film(TONES[tone](levels.values, levels.counts, {}, ...))
+    return levels.film(TONES[tone](levels.values, levels, {}, np.ones(len(levels.values), dtype=bool)))

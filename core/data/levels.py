@@ -7,57 +7,72 @@ looked up as the film is shrunk, which gives the same bits as for every pixel in
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.types import Film, Ints
+from core.data.types import Bools, Film, Ints
 
 # Entries of the largest table.
 SPAN = 1 << 16
+# Every so many rows and columns a pixel is looked at before all are.
+STRIDE = 16
 
 Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Levels:
-    """values: [n] float64, ascending: those that occur. counts: [n] int64, pixels that have each.
+    """values: [n] float64, ascending: of integers all from the least to the greatest, else those that occur.
 
-    places: [H, W] integers; what a pixel becomes stands in a table at its place less `first`. entries: [n]
-    int64, where in that table each value stands.
+    places: [H, W] integers; where it is low + i the film has values[i].
     """
 
     values: Values
-    counts: Ints
     places: NDArray[Any]
-    first: int
-    entries: Ints
+    low: int
 
     @classmethod
     def of(cls, pixels: NDArray[Any]) -> Levels:
         """The levels of pixels [H, W], integers or floats."""
+        if np.issubdtype(pixels.dtype, np.integer):
+            low, high = int(pixels.min()), int(pixels.max())
+            if high - low < SPAN:
+                # Compiled code takes the machine's own order of bytes only.
+                places = np.asarray(pixels, dtype=pixels.dtype.newbyteorder("="))
+                return cls(np.arange(low, high + 1, dtype=np.float64), places, low)
+        values, places = np.unique(pixels, return_inverse=True)
+        return cls(values.astype(np.float64), places.reshape(pixels.shape), 0)
+
+    @cached_property
+    def counts(self) -> Ints:
+        """[n] int64, how many pixels have each value. It takes a pass over the film, which most tones need not."""
         # Imported here: compiled code takes some tenths of a second, which a process without films need not spend.
         from core.data.compiled import histogram
 
-        if np.issubdtype(pixels.dtype, np.integer):
-            low, high = int(pixels.min()), int(pixels.max())
-            first = 0 if low >= 0 and high < SPAN else low
-            if high - first < SPAN:
-                # Compiled code takes the machine's own order of bytes only.
-                places = np.asarray(pixels, dtype=pixels.dtype.newbyteorder("="))
-                counts = histogram(places, first, high - first + 1)
-                entries = np.flatnonzero(counts)
-                return cls((entries + first).astype(np.float64), counts[entries], places, first, entries)
-        values, places, counts = np.unique(pixels, return_inverse=True, return_counts=True)
-        entries = np.arange(len(values))
-        return cls(values.astype(np.float64), counts, places.reshape(pixels.shape), 0, entries)
+        return histogram(self.places, self.low, len(self.values))
+
+    @property
+    def present(self) -> Bools:
+        """[n], which of the values occur."""
+        return self.counts > 0
+
+    def differ(self, shown: Values, inside: Bools) -> bool:
+        """Whether pixels differ in what their values are shown as [n], those aside that are not `inside` [n]."""
+        few = self.places[::STRIDE, ::STRIDE].ravel().astype(np.int64) - self.low
+        seen = np.zeros(len(self.values), dtype=bool)
+        seen[few] = True
+        return _differ(shown[seen & inside]) or _differ(shown[self.present & inside])
 
     def film(self, shades: Values) -> Film:
         """The film with shades[i] [n], in [0, 1], where it has values[i]."""
-        table = np.zeros(int(self.entries[-1]) + 1, dtype=np.float32)
-        table[self.entries] = shades
-        return Film(self.places, table, self.first)
+        return Film(self.places, shades.astype(np.float32), self.low)
+
+
+def _differ(shown: Values) -> bool:
+    return len(shown) > 0 and bool(shown.min() < shown.max())
 
 
 def percentiles(values: Values, counts: Ints, which: tuple[float, ...]) -> list[float]:

@@ -19,7 +19,7 @@ from pydicom.uid import (
 )
 
 from core.data.codestream import check_codestream
-from core.data.grey import Inside, number
+from core.data.grey import number
 from core.data.levels import Values
 from core.data.types import Bools, UnreadableImageError
 
@@ -39,7 +39,7 @@ def stored_values(header: Any, notes: list[str]) -> NDArray[Any]:
     else:
         check_codestream(header)
     # pydicom would cut off the bits above Bits Stored even where that tag is wrong; `_used_bits` looks first.
-    options: dict[str, Any] = {"raw": True, "correct_unused_bits": False}
+    options: dict[str, Any] = {"raw": True, "correct_unused_bits": False, "view_only": True}
     raw, properties = get_decoder(syntax).as_array(header, index=0, **options)
     if not syntax.is_encapsulated or syntax == RLELossless:
         raw = _used_bits(raw, header, notes)
@@ -122,15 +122,16 @@ def _single_channel(raw: NDArray[Any], kind: str) -> NDArray[Any]:
     raise UnreadableImageError("the photometric interpretation is no grey or RGB image's")
 
 
-def not_padding(stored: Values, header: Any) -> Inside:
+def not_padding(stored: Values, header: Any) -> Bools:
     """Which of the stored values [n] are no padding (PS3.3 C.7.5.1.1.2); all of them where every one would be."""
+    everywhere: Bools = np.ones(len(stored), dtype=bool)
     ends = [number(header.get(name)) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
     if np.isnan(ends[0]):
-        return ...
+        return everywhere
     # Written as unsigned by many, whatever the pixels are.
     if int(header.PixelRepresentation):
         bits = int(header.BitsAllocated)
         ends = [end - 2**bits if end >= 2 ** (bits - 1) else end for end in ends]
     low, high = ends[0], ends[0] if np.isnan(ends[1]) else ends[1]
     inside: Bools = (stored < min(low, high)) | (stored > max(low, high))
-    return inside if inside.any() else ...
+    return inside if inside.any() else everywhere

@@ -29,8 +29,9 @@ def test_every_pixel_becomes_what_its_value_does(name: str) -> None:
     film = FILMS[name]
     levels = Levels.of(film)
     values, counts = np.unique(film, return_counts=True)
-    np.testing.assert_array_equal(levels.values, values.astype(np.float64))
-    np.testing.assert_array_equal(levels.counts, counts)
+    np.testing.assert_array_equal(levels.values[levels.present], values.astype(np.float64))
+    np.testing.assert_array_equal(levels.counts[levels.present], counts)
+    assert (np.diff(levels.values) > 0).all()
     shown = levels.film(np.sin(levels.values / 77.0))
     expected = np.sin(film.astype(np.float64) / 77.0).astype(np.float32)
     for pixels in (shown.pixels, shown.part(slice(None), slice(None)).shades):
