@@ -24,6 +24,7 @@ Counts = NDArray[np.int32]
 # Of n means of things that stand in a line: first [n] and count [n] say which of the things each is made of, both
 # first and first + count ascending; weights [k, n] float32, k the greatest count, what each thing counts.
 Spans = tuple[Counts, Counts, Floats]
+Line = tuple[np.float32, np.float32]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -46,17 +47,20 @@ def histogram(pixels: NDArray[Any], low: int, size: int) -> Ints:
 
 
 @numba.njit(nogil=True, cache=True)
-def shrink(stored: NDArray[Any], table: Floats | None, low: int, rows: Spans, columns: Spans) -> Floats:
+def shrink(stored: NDArray[Any], table: Floats | None, low: int, line: Line, rows: Spans, columns: Spans) -> Floats:
     """Weighted means of a film [H, W]: [h, w] float32.
 
-    stored: what stands for each pixel, itself the grey where there is no table, else its place in it plus `low`.
-    rows, columns: what each of the result's is made of. Each row of the film is looked up once and added to all that it
-    is part of; what is finished is shrunk across while it is in the nearest cache.
+    stored: what stands for each pixel, itself the grey where there is no table, else its place in it plus `low`. line:
+    (slope, offset) where table[i] is slope * i + offset, between 0 and 1: worked out many pixels at a time, which
+    looking up is not. A slope of 0: it is no such table. rows, columns: what each of the result's is made of. Each row
+    of the film is looked up once and added to all that it is part of; what is finished is shrunk across while it is in
+    the nearest cache.
     """
+    slope, offset = line
     first, count, weights = rows
     width = stored.shape[1]
     out = np.empty((len(first), len(columns[0])), np.float32)
-    line = np.empty(width, np.float32)
+    shades = np.empty(width, np.float32)
     # As many rows are being added to at a time as the film's rows are part of.
     sums = np.zeros((open_at_once(first, count), width), np.float32)
     begin = 0
@@ -64,15 +68,20 @@ def shrink(stored: NDArray[Any], table: Floats | None, low: int, rows: Spans, co
         source = stored[y]
         if table is None:
             for x in range(width):
-                line[x] = source[x]
+                shades[x] = source[x]
+        elif slope != 0:
+            for x in range(width):
+                # Places have 16 bits: of words of 64 fewer are worked out at a time.
+                shade = np.float32(np.int32(source[x] - low)) * slope + offset
+                shades[x] = min(max(shade, np.float32(0)), np.float32(1))
         else:
             for x in range(width):
-                line[x] = table[np.uint64(source[x] - low)]
+                shades[x] = table[np.uint64(source[x] - low)]
         i = begin
         while i < len(first) and first[i] <= y:
             weight, target = weights[y - first[i], i], sums[i % len(sums)]
             for x in range(width):
-                target[x] += weight * line[x]
+                target[x] += weight * shades[x]
             i += 1
         while begin < len(first) and first[begin] + count[begin] <= y + 1:
             _across(sums[begin % len(sums)], columns, out[begin])

@@ -11,13 +11,11 @@ import logging
 import warnings
 import zlib
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pydicom
-from pydicom.filereader import read_file_meta_info
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.tag import Tag
 
 from core.data.grey import MIMIC_CXR_JPG, TONES, mimic_cxr_jpg, modality
 from core.data.levels import Levels
@@ -25,7 +23,7 @@ from core.data.stored import OVERLAY_BIT_POSITIONS, not_padding, stored_values
 from core.data.types import MAX_PIXELS, Film, UnreadableImageError
 
 MAX_BYTES = 16 * MAX_PIXELS
-TAGS: list[Any] = [
+NAMES = (
     "SamplesPerPixel",
     "PhotometricInterpretation",
     "PlanarConfiguration",
@@ -48,8 +46,8 @@ TAGS: list[Any] = [
     "PixelData",
     "ExtendedOffsetTable",
     "ExtendedOffsetTableLengths",
-    *OVERLAY_BIT_POSITIONS,
-]
+)
+TAGS: list[Any] = [*map(Tag, NAMES), *OVERLAY_BIT_POSITIONS]
 
 # pydicom logs values that break the rules of their type, a patient's birth date among them; its plugins repeat
 # what becomes the reason in the quarantine table.
@@ -57,8 +55,8 @@ for library in ("pydicom", "pylibjpeg", "openjpeg", "libjpeg"):
     logging.getLogger(library).setLevel(logging.CRITICAL + 1)
 
 
-def read_dicom(path: Path, tone: str = "voi") -> Film:
-    """A single-frame film, bright is high, and what is odd about the file.
+def read_dicom(file: BinaryIO, tone: str = "voi") -> Film:
+    """A single-frame film, bright is high, and what is odd about the file, which is open at its beginning.
 
     Order (PS3.3 C.11.1, C.11.2): modality LUT or rescale; what `tone` says (see core/data/grey); inversion of
     MONOCHROME1; padding to black. A colour image is its luminance and has no tone but `mimic_cxr_jpg`. Compressed
@@ -68,7 +66,7 @@ def read_dicom(path: Path, tone: str = "voi") -> Film:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            header = _parse(path)
+            header = _parse(file)
             _check_header(header)
             shown = _shown(header, tone, notes)
         except UnreadableImageError:
@@ -93,27 +91,46 @@ def _shown(header: Any, tone: str, notes: list[str]) -> Film:
     return levels.film(np.where(inside, 1.0 - shown if inverted else shown, 0.0))
 
 
-def _parse(path: Path) -> Any:
+class DeflatedError(Exception):
+    """All that is left of a file is deflated."""
+
+
+class _Parts:
+    """A file as pydicom reads it, in parts of a known size.
+
+    It asks for all that is left where that is deflated, and nowhere else, to inflate it whatever it becomes.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self.tell, self.seek = file, file.tell, file.seek
+
+    def read(self, size: int = -1) -> bytes:
+        if size < 0:
+            raise DeflatedError
+        return self._file.read(size)
+
+
+def _parse(file: BinaryIO) -> Any:
     """The tags of TAGS. A deflated file is inflated here, as far as a film may be large."""
-    if path.stat().st_size > MAX_BYTES:
+    if file.seek(0, io.SEEK_END) > MAX_BYTES:
         raise UnreadableImageError("larger than any film")
-    if not _deflated(path):
-        return pydicom.dcmread(path, force=True, specific_tags=TAGS)
-    content = path.read_bytes()
-    # Preamble, "DICM", the group length's own element (12 bytes), and the group.
-    begins = 132 + 12 + int(read_file_meta_info(path).FileMetaInformationGroupLength)
+    file.seek(0)
+    try:
+        return _tags(file)
+    except DeflatedError:
+        return _tags(io.BytesIO(_inflated(file.read())))
+
+
+def _tags(file: BinaryIO) -> Any:
+    return pydicom.dcmread(cast(BinaryIO, _Parts(file)), force=True, specific_tags=TAGS)
+
+
+def _inflated(content: bytes) -> bytes:
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-    plain = inflate.decompress(content[begins:], MAX_BYTES)
+    plain = inflate.decompress(content, MAX_BYTES)
     if inflate.unconsumed_tail:
         raise UnreadableImageError("inflates to more than any film")
-    return pydicom.dcmread(io.BytesIO(plain), force=True, specific_tags=TAGS)
-
-
-def _deflated(path: Path) -> bool:
-    with path.open("rb") as handle:
-        if handle.read(132)[128:] != b"DICM":
-            return False
-    return read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
+    return plain
 
 
 def _check_header(header: Any) -> None:

@@ -6,7 +6,7 @@ import logging
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,26 +75,32 @@ def load_pixels(path: Path, size: int, resize: str, inverted: bool = False) -> B
 def read_film(path: Path, tone: str = "voi") -> Film:
     """A film as it stands in the file. The kind of file is told by its first bytes. Raises UnreadableImageError."""
     try:
-        with path.open("rb") as handle:
-            head = handle.read(132)
+        # Opened once: what metadata servers are asked for is what many small files wait for.
+        with path.open("rb") as file:
+            head = file.read(132)
+            file.seek(0)
+            return _read(file, head, path.suffix.lower(), tone)
     except OSError as error:
-        raise UnreadableImageError(f"the file cannot be opened ({type(error).__name__})") from error
+        raise UnreadableImageError(f"the file cannot be opened or read ({type(error).__name__})") from error
+
+
+def _read(file: BinaryIO, head: bytes, suffix: str, tone: str) -> Film:
     if not head:
         raise UnreadableImageError("the file is empty")
     if head.startswith(b"\x89PNG\r\n\x1a\n") or head.startswith(b"\xff\xd8\xff"):
-        return read_picture(path, tone)
-    if head[128:] == b"DICM" or path.suffix.lower() in DICOM_SUFFIXES:
+        return _read_picture(file, tone)
+    if head[128:] == b"DICM" or suffix in DICOM_SUFFIXES:
         # Imported here: pydicom takes half a second, which most processes have no film to spend on.
         from core.data.dicom import read_dicom
 
-        return read_dicom(path, tone)
+        return read_dicom(file, tone)
     raise UnreadableImageError("neither PNG, JPEG nor DICOM")
 
 
-def read_picture(path: Path, tone: str = "voi") -> Film:
+def _read_picture(file: BinaryIO, tone: str) -> Film:
     """A PNG or JPEG: with `voi`, 8 bits as they are and 16 bits stretched like a DICOM without a window."""
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("PNG", "JPEG")) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(file, formats=("PNG", "JPEG")) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise UnreadableImageError(f"claims {height} x {width} pixels")

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.data.types import Film, Shades, white
+from core.data.types import Film, Floats, Shades, white
 
 if TYPE_CHECKING:
-    from core.data.compiled import Spans
+    from core.data.compiled import Line, Spans
+
+# Of white: a four thousandth of a byte's step.
+NEAR = 1e-6
+NO_LINE = (np.float32(0), np.float32(0))
 
 
 def resized(film: Film, shape: tuple[int, int], box: tuple[float, float, float, float]) -> Shades:
@@ -23,11 +27,27 @@ def resized(film: Film, shape: tuple[int, int], box: tuple[float, float, float, 
 
     top, left, bottom, right = box
     rows, columns = spans(shape[0], film.shape[0], top, bottom), spans(shape[1], film.shape[1], left, right)
-    shown = shrink(np.ascontiguousarray(film.stored), film.table, film.low, rows, columns)
+    line = NO_LINE if film.table is None else straight(film.table)
+    shown = shrink(np.ascontiguousarray(film.stored), film.table, film.low, line, rows, columns)
     if film.table is None and film.stored.dtype == np.uint8:
         shown = np.rint(shown).astype(np.uint8)
     # Weights add up to 1 but for rounding.
     return np.clip(shown, 0, white(shown))
+
+
+def straight(table: Floats) -> Line:
+    """(slope, offset) of a table [n] that is slope * i + offset between 0 and 1 to within `NEAR`, as windows are.
+
+    A slope of 0 where it is not.
+    """
+    between = np.flatnonzero((table > 0) & (table < 1))
+    if len(between) < 2:
+        return NO_LINE
+    first, last = (int(place) for place in between[[0, -1]])
+    slope = (table[last] - table[first]) / np.float32(last - first)
+    offset = table[first] - slope * np.float32(first)
+    drawn = np.clip(np.arange(len(table), dtype=np.float32) * slope + offset, 0, 1)
+    return (slope, offset) if np.abs(drawn - table).max() < NEAR else NO_LINE
 
 
 @lru_cache(maxsize=64)

@@ -12,7 +12,7 @@ from core.data.phantom.config import PhantomConfig
 from core.data.phantom.generate import generate, identity
 from core.data.phantom.patient import patient_folder, slug
 from core.data.phantom.reports import write_reports
-from core.data.pixels import read_picture
+from core.data.pixels import read_film
 from core.data.readers.base import READERS
 from core.data.readers.mimic_cxr import mimic_manifest, report_path, with_reports
 from core.data.readers.tables import read_table
@@ -59,7 +59,7 @@ def phantom_regions(workspace: Path, subjects: pd.Series, pixels: int) -> pd.Dat
     masks = [folders[study] / f"s{study}" / f"{film}_{slug(finding)}.png" for study, film, finding in names]
     boxes = {name: table[name].astype(np.float64) for name in ("x0", "y0", "x1", "y1")}
     found: dict[str, Any] = {"image_id": table["dicom_id"], "label": table["finding"], **boxes}
-    found["counts"] = [encode(read_picture(path).pixels > 0.5) for path in masks]
+    found["counts"] = [encode(read_film(path).pixels > 0.5) for path in masks]
     return regions(pd.DataFrame(found), label_raw=table["finding"], height=pixels, width=pixels)
 
 

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import get_decoder
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, JPEGLSLossless
 
-from core.data.dicom import read_dicom
+from core.data.pixels import read_film
 from tests.core.data.test_dicom import film, lut, save
 
 pytestmark = pytest.mark.skipif(shutil.which("dcmj2pnm") is None, reason="dcmtk is not installed (make dcmtk)")
@@ -49,7 +49,7 @@ def rendered(path: Path, *how: str) -> np.ndarray:
 
 
 def assert_same(path: Path, how: tuple[str, ...], tone: str = "voi", atol: float = STEP) -> None:
-    ours, theirs = read_dicom(path, tone).pixels, rendered(path, *how)
+    ours, theirs = read_film(path, tone).pixels, rendered(path, *how)
     assert np.ptp(theirs) > 0.3
     np.testing.assert_allclose(ours, theirs, atol=atol)
 
@@ -131,7 +131,7 @@ def test_an_overlay_in_the_unused_bits(tmp_path: Path) -> None:
     dataset.add_new((0x6000, 0x0102), "US", 13)
     path = save(dataset, tmp_path / "film.dcm")
     assert_same(path, WINDOW)
-    assert not read_dicom(path).notes
+    assert not read_film(path).notes
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian])

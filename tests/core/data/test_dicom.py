@@ -27,7 +27,8 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from core.data.dicom import UnreadableImageError, read_dicom
+from core.data.pixels import read_film
+from core.data.types import UnreadableImageError
 
 RAMP = np.array([[0, 100, 200], [300, 400, 500]])
 
@@ -67,7 +68,7 @@ def save(dataset: Dataset, path: Path) -> Path:
 
 
 def read(dataset: Dataset, folder: Path) -> np.ndarray:
-    return read_dicom(save(dataset, folder / "film.dcm")).pixels
+    return read_film(save(dataset, folder / "film.dcm")).pixels
 
 
 @pytest.mark.parametrize(
@@ -203,7 +204,7 @@ def test_files_without_preamble_and_meta(syntax: str, tmp_path: Path) -> None:
     path = tmp_path / "bare.dcm"
     path.write_bytes(buffer.getvalue())
     assert path.read_bytes()[128:132] != b"DICM"
-    np.testing.assert_allclose(read_dicom(path).pixels, np.clip(RAMP / 400, 0, 1), atol=1e-6)
+    np.testing.assert_allclose(read_film(path).pixels, np.clip(RAMP / 400, 0, 1), atol=1e-6)
 
 
 def test_a_colour_capture_becomes_its_luminance(tmp_path: Path) -> None:
@@ -241,7 +242,7 @@ def test_damaged_files_never_raise_anything_else(tmp_path: Path) -> None:
         path = tmp_path / "damaged.dcm"
         path.write_bytes(bytes(damaged))
         try:
-            shown = read_dicom(path).pixels
+            shown = read_film(path).pixels
         except UnreadableImageError:
             failures += 1
         else:
@@ -266,7 +267,7 @@ def test_reasons_and_logs_hold_nothing_of_the_header(
     damaged = path.read_bytes().replace(b"MONOCHROME2", b"SECRETNAME ")
     path.write_bytes(damaged)
     with caplog.at_level(logging.DEBUG), pytest.raises(UnreadableImageError) as caught:
-        read_dicom(path)
+        read_film(path)
     assert secret not in str(caught.value) + caplog.text + "".join(str(w.message) for w in recwarn)
 
 
@@ -291,12 +292,12 @@ def test_a_missing_decoder_is_named_with_what_to_install(tmp_path: Path, monkeyp
     path = save(dataset, tmp_path / "film.dcm")
     monkeypatch.setattr("core.data.stored.get_decoder", lambda _: SimpleNamespace(is_available=False))
     with pytest.raises(UnreadableImageError, match=r"no decoder for JPEG 2000 .*viewpair\[jpeg\]"):
-        read_dicom(path)
+        read_film(path)
 
 
 def test_the_real_film_is_the_same_raw_and_compressed(shared_data: Path) -> None:
-    raw = read_dicom(shared_data / "dicom" / "cr_mono1_10bit_no_preamble.dcm").pixels
-    packed = read_dicom(shared_data / "dicom" / "cr_mono1_10bit_jpeg2000.dcm").pixels
+    raw = read_film(shared_data / "dicom" / "cr_mono1_10bit_no_preamble.dcm").pixels
+    packed = read_film(shared_data / "dicom" / "cr_mono1_10bit_jpeg2000.dcm").pixels
     assert raw.shape == packed.shape == (440, 440)
     assert np.abs(raw - packed).max() < 1e-3
     # Lungs are dark and the spine is bright: the MONOCHROME1 film was inverted once.

@@ -50,3 +50,15 @@ def test_percentiles_are_those_of_all_pixels(name: str, slope: float) -> None:
     which = (0.0, 0.5, 12.3, 50.0, 99.5, 100.0)
     expected = np.percentile(film.astype(np.float64) * slope + 3.1, which)
     assert percentiles(levels.values * slope + 3.1, levels.counts, which) == expected.tolist()
+
+
+@pytest.mark.parametrize("place", [(0, 0), (16, 32), (5, 7), (190, 256)])
+def test_whether_pixels_differ_hangs_on_each_that_is_no_padding(place: tuple[int, int]) -> None:
+    film = np.full(SHAPE, 3, dtype=np.uint16)
+    film[place] = 9
+    levels = Levels.of(film)
+    everywhere, padded = np.ones(len(levels.values), dtype=bool), levels.values != 9
+    assert levels.differ(levels.values, everywhere)
+    assert not levels.differ(levels.values, padded)
+    # Values between the two, which no pixel has, make no difference.
+    assert not levels.differ(np.where(levels.values == 5, 1.0, 0.0), everywhere)

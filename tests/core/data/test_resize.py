@@ -8,7 +8,7 @@ from PIL import Image
 
 from core.data.compiled import histogram
 from core.data.pixels import values
-from core.data.resize import resized
+from core.data.resize import NO_LINE, resized, straight
 from core.data.types import Film
 
 RANDOM = np.random.default_rng(5)
@@ -58,6 +58,32 @@ def test_what_is_looked_up_is_shown(kind: str) -> None:
     read_only.flags.writeable = False
     for same in (stored, read_only, np.asfortranarray(stored), np.repeat(stored, 2, axis=1)[:, ::2]):
         np.testing.assert_allclose(resized(Film(same, table, low), (20, 17), (0, 0, 150, 99)), expected, atol=3e-6)
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2", "i2", "i4", "i8"])
+@pytest.mark.parametrize("down", [False, True])
+@pytest.mark.parametrize(("centre", "width"), [(90, 60.5), (0, 300), (100, 1e5), (5, 4)])
+def test_a_window_is_worked_out_as_it_would_be_looked_up(centre: float, width: float, down: bool, kind: str) -> None:
+    low = -90 if np.dtype(kind).kind == "i" else 7
+    exact = np.clip((np.arange(200) - centre) / width + 0.5, 0, 1)
+    table = (1 - exact if down else exact).astype(np.float32)
+    assert straight(table)[0] * (-1 if down else 1) == pytest.approx(1 / width, rel=1e-3)
+    stored = RANDOM.integers(low, low + 200, (150, 99)).astype(kind)
+    expected = by_pillow(table[stored.astype(int) - low], (20, 17), (0, 0, 150, 99))
+    np.testing.assert_allclose(resized(Film(stored, table, low), (20, 17), (0, 0, 150, 99)), expected, atol=4e-6)
+
+
+def test_what_is_no_window_is_looked_up() -> None:
+    ramp = np.clip(np.linspace(-0.5, 1.5, 4096), 0, 1).astype(np.float32)
+    assert straight(ramp) != NO_LINE
+    padded, dented, curve = ramp.copy(), ramp.copy(), (1 / (1 + np.exp(-8 * (ramp - 0.5)))).astype(np.float32)
+    padded[-1] = 0
+    dented[2048] += 3e-6
+    steps = (np.arange(4096) > 2000).astype(np.float32)
+    # So steep and so far from 0 that 32 bits are too few to work it out.
+    steep = np.clip((np.arange(4096) - 4000) / 7, 0, 1).astype(np.float32)
+    for table in (padded, dented, curve, steps, steep, ramp[:1], ramp[::-1] * ramp, np.zeros(9, np.float32)):
+        assert straight(table) == NO_LINE
 
 
 def test_an_even_film_stays_as_it_is_to_the_bit() -> None:

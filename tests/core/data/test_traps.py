@@ -14,7 +14,6 @@ from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless
 
 from core.data.borders import without_borders
-from core.data.dicom import read_dicom
 from core.data.grey import mimic_cxr_jpg
 from core.data.levels import Levels
 from core.data.pixels import Rendering, load_picture, read_film
@@ -56,13 +55,13 @@ def test_values_beyond_bits_stored_are_kept_and_noted(signed: bool, tmp_path: Pa
     pixels = np.array([[0, 1000, 1024, 4000]]) - (2000 if signed else 0)
     centre = 0.5 if signed else 2000.5
     dataset = film(pixels, 12, WindowCenter=centre, WindowWidth=4001, BitsStored=10, HighBit=9)
-    found = read_dicom(save(dataset, tmp_path / "film.dcm"))
+    found = read_film(save(dataset, tmp_path / "film.dcm"))
     np.testing.assert_allclose(found.pixels, [[0, 0.25, 0.256, 1]], atol=1e-6)
     assert found.notes == ("values need more bits than Bits Stored = 10",)
 
 
 def test_honest_bits_are_not_noted(tmp_path: Path) -> None:
-    assert read_dicom(save(film(RAMP, 12, **IDENTITY), tmp_path / "film.dcm")).notes == ()
+    assert read_film(save(film(RAMP, 12, **IDENTITY), tmp_path / "film.dcm")).notes == ()
 
 
 @pytest.mark.parametrize(
@@ -92,7 +91,7 @@ def test_mimic_cxr_jpg_is_what_opencv_makes(inverted: bool, tmp_path: Path) -> N
     # Neither the rescale nor the window has a part in it.
     dataset = film(SMALL.astype(int), 12, PhotometricInterpretation=photometric, RescaleSlope=-3, RescaleIntercept=1)
     dataset.WindowCenter, dataset.WindowWidth = 300, 20
-    shown = read_dicom(save(dataset, tmp_path / "film.dcm"), "mimic_cxr_jpg").pixels
+    shown = read_film(save(dataset, tmp_path / "film.dcm"), "mimic_cxr_jpg").pixels
     np.testing.assert_array_equal(np.rint(shown * 255), OPENCV[inverted])
 
 
@@ -116,8 +115,8 @@ def test_tones_of_a_png_stretch_it(tone: str, tmp_path: Path) -> None:
 
 def test_the_tone_changes_what_a_window_would_show(tmp_path: Path) -> None:
     path = save(film(RAMP, WindowCenter=100, WindowWidth=50), tmp_path / "film.dcm")
-    np.testing.assert_allclose(read_dicom(path, "minmax").pixels, RAMP / 500, atol=1e-6)
-    assert np.ptp(read_dicom(path).pixels[1]) == 0
+    np.testing.assert_allclose(read_film(path, "minmax").pixels, RAMP / 500, atol=1e-6)
+    assert np.ptp(read_film(path).pixels[1]) == 0
 
 
 def framed(top: int, bottom: int, left: int, right: int) -> np.ndarray:
@@ -212,16 +211,44 @@ def test_a_picture_inside_without_a_frame(tmp_path: Path) -> None:
 
 def test_a_deflated_file_that_inflates_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(film(RAMP, syntax="1.2.840.10008.1.2.1.99", **IDENTITY), tmp_path / "film.dcm")
-    np.testing.assert_allclose(read_dicom(path).pixels, np.clip(RAMP / 400, 0, 1), atol=1e-6)
+    np.testing.assert_allclose(read_film(path).pixels, np.clip(RAMP / 400, 0, 1), atol=1e-6)
     monkeypatch.setattr("core.data.dicom.MAX_BYTES", 100_000)
     content = path.read_bytes()
     begins = content.index(b"1.2.840.10008.1.2.1.99")
     group = 144 + int.from_bytes(content[140:144], "little")
     assert begins < group
-    packer = zlib.compressobj(wbits=-15)
-    path.write_bytes(content[:group] + packer.compress(b"\0" * 1_000_000) + packer.flush())
+    path.write_bytes(content[:group] + deflated(b"\0" * 1_000_000))
     with pytest.raises(UnreadableImageError, match="inflates to more than any film"):
-        read_dicom(path)
+        read_film(path)
+
+
+@pytest.mark.parametrize("how", ["without a preamble", "twice"])
+def test_a_deflated_file_that_hides_how_it_inflates(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pydicom by itself would inflate either to whatever it becomes."""
+    inflate, most = zlib.decompress, 0
+
+    def watched(*arguments: Any, **settings: Any) -> bytes:
+        nonlocal most
+        plain = inflate(*arguments, **settings)
+        most = max(most, len(plain))
+        return plain
+
+    monkeypatch.setattr(zlib, "decompress", watched)
+    monkeypatch.setattr("core.data.dicom.MAX_BYTES", 100_000)
+    path = save(film(RAMP, syntax="1.2.840.10008.1.2.1.99", **IDENTITY), tmp_path / "film.dcm")
+    content = path.read_bytes()
+    meta = content[132 : 144 + int.from_bytes(content[140:144], "little")]
+    bomb = meta + deflated(b"\0" * 1_000_000)
+    path.write_bytes(bomb if how == "without a preamble" else content[:132] + meta + deflated(bomb))
+    with pytest.raises(UnreadableImageError, match=r"inflates to more than any film|damaged"):
+        read_film(path)
+    assert most == 0
+
+
+def deflated(content: bytes) -> bytes:
+    """Content as it stands in a deflated DICOM file."""
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(content) + packer.flush()
 
 
 def test_a_colour_film_has_no_window(tmp_path: Path) -> None:
