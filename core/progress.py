@@ -28,7 +28,7 @@ def state(done: int, total: int, unit: str, lately: int, seconds: float) -> str:
     if total:
         parts[0] += f" ({100 * done / total:.0f} %)"
     if rate > 0:
-        parts.append(f"{rate:.3g}/s")
+        parts.append(f"{rate:,.0f}/s" if rate >= 100 else f"{rate:.3g}/s")
         if total > done:
             parts.append(f"{duration((total - done) / rate)} left")
     return ", ".join(parts)

@@ -22,7 +22,7 @@ ABREAST, PIECE = 6, 256
 
 Counts = NDArray[np.int32]
 # Of n means of things that stand in a line: first [n] and count [n] say which of the things each is made of, both
-# first and first + count ascending; weights [k, n] float32, k the greatest count, what each thing counts.
+# first and first + count ascending; weights [n, k] float32, k the greatest count, what each thing counts.
 Spans = tuple[Counts, Counts, Floats]
 Line = tuple[np.float32, np.float32]
 
@@ -58,11 +58,13 @@ def shrink(stored: NDArray[Any], table: Floats | None, low: int, line: Line, row
     """
     slope, offset = line
     first, count, weights = rows
+    # Beyond the end of its span a weight is 0, and so is what lies beyond the end of a row.
+    beyond = columns[2].shape[1]
     width = stored.shape[1]
     out = np.empty((len(first), len(columns[0])), np.float32)
     shades = np.empty(width, np.float32)
     # As many rows are being added to at a time as the film's rows are part of.
-    sums = np.zeros((open_at_once(first, count), width), np.float32)
+    sums = np.zeros((open_at_once(first, count), width + beyond), np.float32)
     begin = 0
     for y in range(first[0], first[-1] + count[-1]):
         source = stored[y]
@@ -79,7 +81,7 @@ def shrink(stored: NDArray[Any], table: Floats | None, low: int, line: Line, row
                 shades[x] = table[np.uint64(source[x] - low)]
         i = begin
         while i < len(first) and first[i] <= y:
-            weight, target = weights[y - first[i], i], sums[i % len(sums)]
+            weight, target = weights[i, y - first[i]], sums[i % len(sums)]
             for x in range(width):
                 target[x] += weight * shades[x]
             i += 1
@@ -103,14 +105,13 @@ def open_at_once(first: Counts, count: Counts) -> int:
 
 @numba.njit(nogil=True, cache=True)
 def _across(line: Floats, columns: Spans, out: Floats) -> None:
-    """Weighted means of a line [W]: out [w]."""
+    """Weighted means of a line [W + k], of which the last k are 0: out [w]."""
     first, _, weights = columns
-    out[:] = 0
-    for k in range(len(weights)):
-        weight = weights[k]
-        for j in range(len(out)):
-            # Beyond the end of its span a weight is 0.
-            out[j] += weight[j] * line[np.uint64(min(first[j] + k, len(line) - 1))]
+    for j in range(len(out)):
+        begin, mean = np.uint64(first[j]), np.float32(0)
+        for k in range(weights.shape[1]):
+            mean += weights[j, k] * line[begin + np.uint64(k)]
+        out[j] = mean
 
 
 @numba.njit(nogil=True, cache=True)
@@ -129,6 +130,51 @@ def gather(sources: Ints, target: int, size: int) -> None:
                 _copy(target + k * size + begin, sources[k] + begin, PIECE)  # type: ignore[call-arg]
         for k in range(first, last):
             _copy(target + k * size + whole, sources[k] + whole, size - whole)  # type: ignore[call-arg]
+
+
+@numba.njit(nogil=True, cache=True)
+def alike(
+    rows: Ints, bits: NDArray[np.uint64], detail: NDArray[np.int8], group: Ints, largest: int, most: int, least: float
+) -> list[tuple[int, int, float]]:
+    """(row, other, correlation) of pairs of different groups that `core/data/near.py` takes for the same film.
+
+    rows: which of the pictures are held against all others, none of the group `largest`; of two that are both in
+    `rows`, in ascending order, the first is. bits: [N], may differ in `most`. detail: [N, D], correlates by `least`.
+    """
+    found = [(0, 0, 0.0) for _ in range(0)]
+    squares = np.empty(len(bits))
+    for other in range(len(bits)):
+        squares[other] = _product(detail[other], detail[other])
+    for row in rows:
+        for other in range(len(bits)):
+            if _ones(bits[row] ^ bits[other]) > most or group[row] == group[other]:  # type: ignore[call-arg]
+                continue
+            if other < row and group[other] != largest:
+                continue
+            norms = np.sqrt(squares[row] * squares[other])
+            product = _product(detail[row], detail[other])
+            if norms > 0 and product / norms >= least:
+                found.append((row, other, product / norms))
+    return found
+
+
+@numba.njit(nogil=True, cache=True)
+def _product(a: NDArray[np.int8], b: NDArray[np.int8]) -> int:
+    """Inner product of two vectors [D], D at most 2^17."""
+    total = np.int32(0)
+    for k in range(len(a)):
+        total += np.int32(a[k]) * np.int32(b[k])
+    return int(total)
+
+
+@intrinsic  # type: ignore[misc]
+def _ones(_: Any, word: Any) -> Any:  # noqa: ARG001
+    """How many bits of a word are set."""
+
+    def build(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.uint64(types.uint64), build
 
 
 @intrinsic  # type: ignore[misc]

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from core.config import DataConfig
-from core.data.manifest import listed, one_class_labels
+from core.data.manifest import listed, one_class_labels, same
 from core.data.readers.base import REPORT
 from core.data.shards import Record, ShardPlan
 from core.data.store import IMAGES, INDEX, LABEL, NOTES, QUARANTINE, SCHEMA, STUDIES
@@ -145,6 +145,6 @@ def _warnings(studies: pd.DataFrame, names: list[str], lost: list[str], duplicat
     if lost:
         lines.append(f"{len(lost)} studies have no readable image and were left out: {listed(lost)}")
     if duplicates:
-        groups = listed([" = ".join(group) for group in duplicates])
+        groups = listed([same(group) for group in duplicates])
         lines.append(f"{len(duplicates)} pictures stand in more than one split: {groups}")
     return lines

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from core.data.manifest import listed
-from core.data.near import Fingerprints, fingerprint, near_pairs
+from core.data.manifest import listed, same
+from core.data.near import SIDE, Fingerprints, fingerprint, near_pairs
 from core.data.store import IMAGES, NOTES, QUARANTINE, STUDIES, StudyTable, open_store
-from core.data.types import SPLITS
+from core.data.types import SPLITS, Bytes
 from core.progress import Progress
 
 BATCH = 256
@@ -55,28 +56,44 @@ def patients_across_splits(tables: Sequence[StudyTable]) -> list[str]:
 
 
 def identical(folder: Path, column: str) -> list[str]:
-    """Groups of images ("a = b") with the same pixels though their studies' `column` differs."""
+    """Groups of images ("a = b", see `same`) with the same pixels though their studies' `column` differs."""
     studies, images = pd.read_parquet(folder / STUDIES), pd.read_parquet(folder / IMAGES)
     table = images.assign(owner=studies[column].to_numpy()[images["study"]])
     table = table[table["pixels"].map(table.groupby("pixels")["owner"].nunique()) > 1]
-    return [" = ".join(sorted(group["image_id"])) for _, group in table.groupby("pixels", sort=True)]
+    return [same(sorted(group["image_id"])) for _, group in table.groupby("pixels", sort=True)]
 
 
 def nearly_identical(tables: Sequence[StudyTable]) -> list[str]:
-    """Pairs of images ("a ~ b") of different splits that show the same film (see core/data/near)."""
-    bits, detail = [], []
-    with Progress("looking at pictures", sum(table.n_images for table in tables), "images") as progress:
-        for table in tables:
-            for begin in range(0, table.n_images, BATCH):
-                pictures = table.pixels.read(np.arange(begin, min(begin + BATCH, table.n_images)))
-                prints = [fingerprint(picture) for picture in pictures]
-                bits += [one for one, _ in prints]
-                detail += [fine for _, fine in prints]
-                progress.advance(len(pictures))
-    names = np.concatenate([table.image_ids for table in tables])
-    group = np.repeat(np.arange(len(tables)), [table.n_images for table in tables])
-    pairs = near_pairs(Fingerprints(np.array(bits, dtype=np.uint64), np.stack(detail)), group)
-    return [f"{names[pair.first]} ~ {names[pair.second]}" for pair in pairs]
+    """Pairs of images ("a ~ b") of different splits that show the same film (see core/data/near).
+
+    Of images of a split with the same pixels one is compared, and stands for all ("a = c ~ b"); images of two splits
+    with the same pixels are no such pair, but identical.
+    """
+    total = sum(table.n_images for table in tables)
+    bits, detail = np.empty(total, dtype=np.uint64), np.empty((total, SIDE**2), dtype=np.int8)
+    # Keyed by split and content, in the order of the rows above.
+    names: dict[tuple[int, bytes], list[str]] = {}
+    with Progress("looking at pictures", total, "images") as progress:
+        for number, table in enumerate(tables):
+            for row, picture in _pictures(table):
+                alike = names.setdefault((number, hashlib.sha256(picture.data).digest()), [])
+                if not alike:
+                    bits[len(names) - 1], detail[len(names) - 1] = fingerprint(picture)
+                alike.append(str(table.image_ids[row]))
+                progress.advance()
+    splits, contents = zip(*names, strict=True)
+    said = [same(sorted(alike)) for alike in names.values()]
+    pairs = near_pairs(Fingerprints(bits[: len(names)], detail[: len(names)]), np.array(splits))
+    return [
+        f"{said[pair.first]} ~ {said[pair.second]}" for pair in pairs if contents[pair.first] != contents[pair.second]
+    ]
+
+
+def _pictures(table: StudyTable) -> Iterator[tuple[int, Bytes]]:
+    """Every picture of a split with its row."""
+    for begin in range(0, table.n_images, BATCH):
+        rows = np.arange(begin, min(begin + BATCH, table.n_images))
+        yield from zip(rows.tolist(), table.pixels.read(rows), strict=True)
 
 
 def contradictions(tables: Sequence[StudyTable]) -> list[str]:

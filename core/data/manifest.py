@@ -16,6 +16,7 @@ from core.errors import ConfigError, DataError, did_you_mean
 
 LOG = logging.getLogger(__name__)
 LISTED = 10
+ALIKE = 3
 
 
 def label_columns(manifest: pd.DataFrame) -> list[str]:
@@ -38,6 +39,12 @@ def listed(items: Sequence[object]) -> str:
     """The first ten of `items` and how many there are in all."""
     shown = ", ".join(str(item) for item in items[:LISTED])
     return shown if len(items) <= LISTED else f"{shown}, ... ({len(items)} in all)"
+
+
+def same(names: Sequence[str]) -> str:
+    """Names of one and the same thing: the first few, and how many there are in all."""
+    shown = " = ".join(names[:ALIKE])
+    return shown if len(names) <= ALIKE else f"{shown} = ... ({len(names)} alike)"
 
 
 def validate(manifest: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,7 @@ histogram was equalised too; seldom one that was cropped or turned.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,13 +17,15 @@ from scipy.ndimage import uniform_filter
 
 from core.data.borders import without_borders
 from core.data.types import Bytes, Film, Ints
+from core.progress import Progress
+from core.workers import cores
 
 SIDE, LOW, BLUR = 32, 8, 7
 # Of 34,000 pairs of 263 public films of different patients none is as alike as this (at most 0.74); of copies as
 # described above 97 to 100 % are, equalised ones in 88 %. Hashes have 63 bits; those of two people's films differ in
 # 26 of them in the middle. Simulated chests, which lack fine structure, come up to 0.9.
 MAX_BITS, MIN_CORRELATION = 12, 0.9
-BLOCK = 256
+BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -58,30 +60,22 @@ def fingerprint(picture: Bytes) -> tuple[np.uint64, NDArray[np.int8]]:
 def near_pairs(prints: Fingerprints, group: Ints) -> list[Near]:
     """Pairs of pictures that are alike though their `group` [N] differs (a split's number), in order of their rows.
 
-    Every pair of different groups is compared, some hundred million a second.
+    Every pair of different groups is compared, over threads.
     """
-    found: list[Near] = []
-    for first, second in _candidates(prints.bits, group):
-        a, b = (prints.detail[rows].astype(np.float64) for rows in (first, second))
-        norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-        correlation = (a * b).sum(axis=1) / np.maximum(norms, 1e-9)
-        near = correlation >= MIN_CORRELATION
-        found += map(Near, first[near].tolist(), second[near].tolist(), correlation[near].tolist())
-    return sorted(found, key=lambda pair: (pair.first, pair.second))
+    # Imported here: compiled code takes some tenths of a second, which a process without films need not spend.
+    from core.data.compiled import alike
 
-
-def _candidates(bits: NDArray[np.uint64], group: Ints) -> Iterator[tuple[Ints, Ints]]:
-    """Rows (first < second) of pairs of different groups whose hashes differ in few bits, a block at a time."""
     # Only what is not in the largest group has to be held against all others.
     values, counts = np.unique(group, return_counts=True)
-    smaller = np.flatnonzero(group != values[counts.argmax()])
-    for begin in range(0, len(smaller), BLOCK):
-        rows = smaller[begin : begin + BLOCK]
-        near = np.bitwise_count(bits[rows, None] ^ bits[None, :]) <= MAX_BITS
-        near &= group[rows, None] != group[None, :]
-        ours, theirs = np.nonzero(near)
-        first, second = np.minimum(rows[ours], theirs), np.maximum(rows[ours], theirs)
-        # A pair of two small groups is met from both sides; the one whose own row comes first keeps it.
-        once = (group[theirs] == values[counts.argmax()]) | (rows[ours] < theirs)
-        if once.any():
-            yield first[once], second[once]
+    largest = values[counts.argmax()]
+    smaller = np.flatnonzero(group != largest)
+    blocks = [smaller[begin : begin + BLOCK] for begin in range(0, len(smaller), BLOCK)]
+    found: list[Near] = []
+    with ThreadPoolExecutor(cores()) as pool, Progress("comparing pictures", len(smaller), "images") as progress:
+        pairs = pool.map(
+            lambda rows: alike(rows, prints.bits, prints.detail, group, largest, MAX_BITS, MIN_CORRELATION), blocks
+        )
+        for block, rows in zip(pairs, blocks, strict=True):
+            found += [Near(min(row, other), max(row, other), correlation) for row, other, correlation in block]
+            progress.advance(len(rows))
+    return sorted(found, key=lambda pair: (pair.first, pair.second))

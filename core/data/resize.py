@@ -61,7 +61,7 @@ def spans(count: int, size: int, begin: float, end: float) -> Spans:
     reach = max(scale, 1.0)
     centre = begin + (np.arange(count) + 0.5) * scale
     first, last = (np.clip((centre + side * reach + 0.5).astype(np.int32), 0, size) for side in (-1, 1))
-    place = np.arange((last - first).max())[:, None]
-    apart = np.abs(first + place - centre + 0.5) / reach
-    weights = np.maximum(0, 1 - apart) * (place < last - first)
-    return first, last - first, (weights / weights.sum(axis=0)).astype(np.float32)
+    covers, place = last - first, np.arange((last - first).max())
+    apart = np.abs(first[:, None] + place - centre[:, None] + 0.5) / reach
+    weights = np.maximum(0, 1 - apart) * (place < covers[:, None])
+    return first, covers, (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
