@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from core.config import setting
@@ -16,7 +18,7 @@ from core.data.manifest import split_by_patient, validate_by_patient
 from core.data.readers.base import READERS
 from core.data.readers.files import find_file
 from core.data.readers.public import PublicConfig, PublicReader, Source
-from core.data.readers.tables import numbers, read_table
+from core.data.readers.tables import numbers, parse_labels, read_table
 from core.data.readers.vocabulary import labels_of, main_label, plain
 from core.data.regions import regions
 from core.data.types import View
@@ -28,6 +30,9 @@ LABELS = (
     "Interstitial Lung Disease", "Lung Lesion", "Lung Opacity", "No Finding", "Pleural Effusion", "Pleural Other",
     "Pleural Thickening", "Pneumothorax",
 )  # fmt: skip
+# What only PhysioNet's tables of whole films name.
+LABELS_OF_FILMS = ("COPD", "Edema", "Emphysema", "Fracture", "Pneumonia", "Tuberculosis")
+PARTS = ("train", "test")
 CORNERS = ("x_min", "y_min", "x_max", "y_max")
 
 
@@ -47,7 +52,10 @@ class VinDrConfig(PublicConfig):
 
 @READERS.register("vindr", config=VinDrConfig, source="Nguyen et al. 2022, arXiv 2012.15029")
 class VinDr(PublicReader):
-    """VinDr-CXR: 15,000 frontal films with boxes by three readers each, and 3,000 by consensus (PhysioNet)."""
+    """VinDr-CXR: 15,000 frontal films with boxes by three readers each, and 3,000 by consensus (PhysioNet).
+
+    PhysioNet has what readers say of whole films in tables of their own, with findings and diagnoses that have no box.
+    """
 
     FILES = "train.csv and train/ (VinBigData), or annotations/, train/ and test/ (PhysioNet)"
     PUBLISHED = {"images of train": 15_000, "rows of train": 67_914}
@@ -57,17 +65,24 @@ class VinDr(PublicReader):
         return {"agree": self.config.agree, "overlap": self.config.overlap}
 
     def tables(self, root: Path) -> dict[str, Path]:
-        """train, and test where it has annotations."""
-        found = {part: find_table(root, part) for part in ("train", "test")}
-        if found["train"] is None:
+        """train, and test where it has annotations; `films of train` and `films of test` where they are there."""
+        boxes = {part: find_table(root, part) for part in PARTS}
+        if boxes["train"] is None:
             raise DataError(f"{root} has no train.csv or annotations/annotations_train.csv", f"it needs {self.FILES}")
-        return {part: path for part, path in found.items() if path}
+        films = {f"films of {part}": find_films(root, part) for part in PARTS if boxes[part]}
+        if None in films.values() and any(films.values()):
+            lacking = ", ".join(f"image_labels_{name.split()[-1]}.csv" for name, path in films.items() if path is None)
+            raise DataError(f"{root} has no annotations/{lacking}, but that of the other part", "complete the download")
+        return {name: path for name, path in (boxes | films).items() if path}
 
     def read(self, root: Path) -> Source:
         """The official test where it is there. No patients are known: an image stands for itself."""
         tables = self.tables(root)
-        drawn = {part: read_annotations(path) for part, path in tables.items()}
-        parts = [image_rows(table, part, self.config.agree) for part, table in drawn.items()]
+        drawn = {part: read_annotations(tables[part]) for part in PARTS if part in tables}
+        whole = "films of train" in tables
+        said = {part: read_films(tables[f"films of {part}"]) for part in drawn} if whole else drawn
+        labels = (*LABELS, *LABELS_OF_FILMS) if whole else LABELS
+        parts = [image_rows(table, part, self.config.agree, labels) for part, table in said.items()]
         for rows in parts:
             ids = rows["patient_id"]
             rows["split"] = (
@@ -75,11 +90,12 @@ class VinDr(PublicReader):
             )
         if len(parts) == 2:
             parts[1]["split"] = "test"
-        boxes = [read_boxes(drawn[part], tables[part]) for part in tables]
+        boxes = [read_boxes(table, tables[part]) for part, table in drawn.items()]
         boxes.append(consensus(boxes[0], self.config.overlap, self.config.agree))
         counts = {"images of train": len(parts[0]), "rows of train": len(drawn["train"])}
-        named = drawn["train"]["class_name"]
-        missing = {str(k): int(v) for k, v in named[~named.map(has_label)].value_counts().items()}
+        named = said["train"]["class_name"]
+        unknown = (named != "") & ~named.map(lambda word: bool(set(labels_of(word)) & set(labels)))
+        missing = {str(k): int(v) for k, v in named[unknown].value_counts().items()}
         found = pd.concat([table for table in boxes if len(table)] or boxes, ignore_index=True)
         return Source(pd.concat(parts, ignore_index=True), found, counts, missing)
 
@@ -106,12 +122,28 @@ def read_annotations(path: Path) -> pd.DataFrame:
     return table if "rad_id" in table.columns else table.assign(rad_id=CONSENSUS)
 
 
-def has_label(word: str) -> bool:
-    """Whether the vocabulary has a label for a class."""
-    return bool(set(labels_of(word)) & set(LABELS))
+def find_films(root: Path, part: str) -> Path | None:
+    """What readers say of the films of train or test as a whole, where that is there."""
+    return find_file(root, [f"annotations/image_labels_{part}.csv", f"image_labels_{part}.csv"])
 
 
-def image_rows(table: pd.DataFrame, part: str, agree: int) -> pd.DataFrame:
+def read_films(path: Path) -> pd.DataFrame:
+    """A row (image_id, rad_id, class_name) per class that a reader named, or a blank one where none was.
+
+    The table has a column of 1 and 0 per class; one without readers is one of consensus.
+    """
+    table = read_table(path, ["image_id"])
+    readers = table["rad_id"] if "rad_id" in table.columns else pd.Series(CONSENSUS, index=table.index)
+    classes = [name for name in table.columns if name not in ("image_id", "rad_id")]
+    named = parse_labels(table, classes, path).to_numpy() == 1
+    rows, columns = np.nonzero(np.column_stack([named, ~named.any(axis=1)]))
+    words = np.array([*classes, ""], dtype=object)[columns]
+    return pd.DataFrame(
+        {"image_id": table["image_id"].iloc[rows], "rad_id": readers.iloc[rows], "class_name": words}
+    ).reset_index(drop=True)
+
+
+def image_rows(table: pd.DataFrame, part: str, agree: int, labels: Sequence[str]) -> pd.DataFrame:
     """`Source.rows` but for the split. A finding is positive where `agree` readers name it, uncertain where fewer do.
 
     Where there is one reader of an image only, such as "consensus", that one is enough.
@@ -120,13 +152,13 @@ def image_rows(table: pd.DataFrame, part: str, agree: int) -> pd.DataFrame:
     rows = pd.DataFrame({"patient_id": images, "study_id": images, "image_id": images, "view": View.FRONTAL.label})
     rows["file"] = f"{part}/" + images + ".dicom"
     said = (table["rad_id"] + ":" + table["class_name"]).groupby(table["image_id"]).unique()
-    rows["labels_raw"] = images.map(said.map(lambda words: "|".join(sorted(words))))
+    rows["labels_raw"] = images.map(said.map(lambda words: "|".join(sorted(w for w in words if not w.endswith(":")))))
     named = table[["image_id", "rad_id"]].assign(label=table["class_name"].map(labels_of)).explode("label")
     counts = votes(named["image_id"], named["label"], named["rad_id"]).reindex(
-        index=images, columns=LABELS, fill_value=0
+        index=images, columns=list(labels), fill_value=0
     )
     readers = images.map(table.groupby("image_id")["rad_id"].nunique())
-    for label in LABELS:
+    for label in labels:
         single = (counts[label].to_numpy() > 0).astype("float32")
         rows[label] = judged(counts[label].reset_index(drop=True), agree).where(readers > 1, single)
     return rows

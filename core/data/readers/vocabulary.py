@@ -28,7 +28,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "Fracture": (
         "fractures, bone", "rib fracture", "clavicle fracture", "humeral fracture", "vertebral fracture",
     ),
-    "Lung Lesion": ("mass", "pulmonary mass", "nodule", "multiple nodules", "nodule/mass"),
+    "Lung Lesion": ("mass", "pulmonary mass", "nodule", "multiple nodules", "nodule/mass", "lung tumor"),
     "Lung Opacity": ("opacity", "airspace opacity"),
     "No Finding": ("normal",),
     "Pleural Effusion": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,67 @@ def test_the_release_of_physionet_has_an_official_test(tmp_path: Path) -> None:
     assert manifest.loc["a", ["Pneumothorax", "No Finding"]].tolist() == [1, 0]
     assert manifest.loc["b", ["Pneumothorax", "No Finding"]].tolist() == [0, 1]
     assert boxes.loc[boxes["image_id"] == "a", "reader"].tolist() == ["consensus"]
+
+
+FILMS = ("Cardiomegaly", "Edema", "Nodule/Mass", "Lung tumor", "Pneumonia", "Other diseases", "No finding")
+
+
+def write_physionet(root: Path) -> Path:
+    """The layout of PhysioNet, with what readers say of whole films."""
+    write_vindr(root)
+    folder = root / "annotations"
+    folder.mkdir()
+    (root / "train.csv").rename(folder / "annotations_train.csv")
+    header = ("image_id", "class_name", "x_min", "y_min", "x_max", "y_max")
+    write_csv(
+        folder / "annotations_test.csv", [["a", "Cardiomegaly", 1, 2, 9, 9], ["b", "No finding", *[""] * 4]], header
+    )
+    for seed, image in enumerate("ab"):
+        write_dicom(root / "test" / f"{image}.dicom", seed)
+    rows = []
+    for number in range(15):
+        # Pneumonia by all three, edema by one, a tumour by the last two; nothing at all by one reader, or by all.
+        ill = [[1, 0, 0, 0, 1, 1, 0], [0, 1, 0, 1, 1, 0, 0], [0, 0, 1, 1, 1, 0, 0]]
+        well = [[0, 0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, "", 1]]
+        said = (ill, well, [[0] * 7] * 3)[number % 3]
+        rows += [[f"{number:032x}", f"R{8 + k}", *said[k]] for k in range(3)]
+    write_csv(folder / "image_labels_train.csv", rows, ("image_id", "rad_id", *FILMS))
+    test = [["a", 1, 0, 0, 0, 1, 0, 0], ["b", 0, 0, 0, 0, 0, 0, "1.0"]]
+    write_csv(folder / "image_labels_test.csv", test, ("image_id", *FILMS[:5], "Other disease", "No finding"))
+    return root
+
+
+def test_labels_of_films_count_where_physionet_has_them(tmp_path: Path) -> None:
+    manifest, boxes = read(write_physionet(tmp_path))
+    ill, well = manifest.loc[f"{0:032x}"], manifest.loc[f"{1:032x}"]
+    names = ["Pneumonia", "Edema", "Lung Lesion", "Cardiomegaly", "No Finding", "Tuberculosis"]
+    assert ill[names].tolist() == [1, -1, 1, -1, 0, 0]
+    assert well[names].tolist() == [0, 0, 0, 0, 1, 0]
+    assert well["labels_raw"] == "R10:No finding|R8:No finding"
+    silent = manifest.loc[f"{2:032x}"]
+    assert silent[names].tolist() == [0] * 6
+    assert silent["labels_raw"] == ""
+    assert manifest.loc["a", names].tolist() == [1, 0, 0, 1, 0, 0]
+    assert manifest.loc["b", names].tolist() == [0, 0, 0, 0, 1, 0]
+    # Boxes come from the annotations as before.
+    assert sorted(boxes.loc[boxes["image_id"] == f"{0:032x}", "reader"]) == ["R10", "R8", "R9", "consensus"]
+    source = json.loads((tmp_path / "built" / "source" / "source.json").read_text())
+    assert source["words_outside_the_vocabulary"] == {"Other diseases": 5}
+    assert source["counts"]["rows of train"] == 45
+
+
+def test_labels_of_films_are_part_of_what_the_data_set_is(tmp_path: Path) -> None:
+    reader = VinDr(VinDrConfig(root=str(write_physionet(tmp_path))))
+    before = reader.identity()
+    path = tmp_path / "annotations" / "image_labels_train.csv"
+    path.write_text(path.read_text().replace("R9,0,1,", "R9,1,1,"))
+    assert reader.identity() != before
+
+
+def test_labels_of_films_of_one_part_alone_are_an_error(tmp_path: Path) -> None:
+    (write_physionet(tmp_path) / "annotations" / "image_labels_test.csv").unlink()
+    with pytest.raises(DataError, match=r"has no annotations/image_labels_test.csv, but that of the other part"):
+        read(tmp_path)
 
 
 @pytest.mark.parametrize(
