@@ -62,7 +62,7 @@ def polarity(film: Film) -> float:
     return float(sum(value / spread for value, spread in zip(differences, SPREADS, strict=True)))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _weights(shape: tuple[int, int]) -> NDArray[np.float64]:
     """[parts, H * W], with which the means of all parts are one product; no part is of nothing."""
     height, width = shape
