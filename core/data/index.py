@@ -146,5 +146,5 @@ def _warnings(studies: pd.DataFrame, names: list[str], lost: list[str], duplicat
         lines.append(f"{len(lost)} studies have no readable image and were left out: {listed(lost)}")
     if duplicates:
         groups = listed([same(group) for group in duplicates])
-        lines.append(f"{len(duplicates)} pictures stand in more than one split: {groups}")
+        lines.append(f"identical pictures in more than one split: {len(duplicates)} ({groups})")
     return lines

@@ -256,7 +256,7 @@ def test_pictures_in_two_splits_and_labels_of_one_class_are_told(
     prepare(films_config(csv), tmp_path, workers=1)
     index = read_index(next((tmp_path / "data").iterdir()))
     assert index["duplicates_across_splits"] == [sorted([rows[0][0], rows[-1][0]])]
-    assert "1 pictures stand in more than one split" in caplog.text
+    assert "identical pictures in more than one split: 1 (" in caplog.text
     assert any(line.startswith("train") and "only positives of label Edema" in line for line in index["warnings"])
 
 
