@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from core.data.labels import UNKNOWN
 from core.data.pairings.base import PAIRINGS
 from core.data.store import StudyStore, StudyTable, open_store, read_index
 from core.data.types import SPLITS, View
@@ -76,14 +77,15 @@ def view_counts(tables: Sequence[StudyTable]) -> pd.DataFrame:
 
 
 def label_counts(tables: Sequence[StudyTable]) -> pd.DataFrame:
-    """Positive, negative, uncertain and unmentioned studies of each label and split."""
+    """Positive, negative, uncertain, unmentioned and unknown studies of each label and split."""
     rows = []
     for number, name in enumerate(tables[0].label_names):
         for table in tables:
             values = table.labels[:, number]
             kinds = {"positive": values == 1, "negative": values == 0, "uncertain": values == -1}
+            kinds |= {"not mentioned": np.isnan(values), "unknown": values == UNKNOWN}
             counts = {kind: int(found.sum()) for kind, found in kinds.items()}
-            rows.append({"label": name, "split": table.split, **counts, "not mentioned": int(np.isnan(values).sum())})
+            rows.append({"label": name, "split": table.split, **counts})
     return pd.DataFrame(rows)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from core.config import DataConfig
+from core.data.labels import UNKNOWN
 from core.data.readers.base import MANIFEST_COLUMNS, REPORT
 from core.data.types import SPLITS, Bools, View
 from core.errors import ConfigError, DataError, did_you_mean
@@ -51,7 +52,7 @@ def validate(manifest: pd.DataFrame) -> pd.DataFrame:
     """The manifest, once it is sure that a data set can be built from it.
 
     Raises DataError for a missing column, a blank or repeated id, an unknown view or split, a study of two
-    patients, a patient or study in two splits, a label outside 1, 0, -1 and NaN, an empty split.
+    patients, a patient or study in two splits, a label outside 1, 0, -1, NaN and UNKNOWN, an empty split.
     """
     missing = [name for name in MANIFEST_COLUMNS if name not in manifest.columns]
     if missing:
@@ -82,7 +83,7 @@ def _check_values(manifest: pd.DataFrame, column: str, allowed: Sequence[str]) -
 
 def _check_labels(manifest: pd.DataFrame) -> None:
     for name in label_columns(manifest):
-        wrong = manifest.loc[~(manifest[name].isna() | manifest[name].isin([1, 0, -1])), name].unique()
+        wrong = manifest.loc[~(manifest[name].isna() | manifest[name].isin([1, 0, -1, UNKNOWN])), name].unique()
         if len(wrong):
             raise DataError(f"label {name} is {listed(list(wrong))}", "a label is 1, 0, -1 (uncertain) or NaN")
 
@@ -143,16 +144,17 @@ def _drawn(patient_ids: pd.Series, config: DataConfig) -> list[str]:
 def studies_of(manifest: pd.DataFrame) -> pd.DataFrame:
     """One row a study: study_id, patient_id, split, site and labels, in an order that mixes patients.
 
-    Where images of a study differ in a label, the study is positive if any image is, else uncertain if any is,
-    else negative if any is, else not mentioned. The order is that of a hash of the id: the same for every run.
+    Where images of a study differ in a label, the study is positive if any image is, else uncertain if any is, else
+    negative if any is, else not mentioned if it is so in any, else unknown. The order is that of a hash of the id: the
+    same for every run.
     """
     names = label_columns(manifest)
     grouped = manifest.groupby("study_id", sort=True)
     table = grouped[["patient_id", "split", "site"]].first()
-    # 1 > -1 (uncertain) > 0 > NaN: a rank that max() understands, NaN being skipped.
-    ranked = manifest[names].replace({0.0: 0.0, -1.0: 1.0, 1.0: 2.0}).astype(float)
-    best = ranked.groupby(manifest["study_id"], sort=True).max()
-    table[names] = best.replace({1.0: -1.0, 2.0: 1.0}).astype(np.float32)
+    # A rank that max() understands.
+    ranks = {1.0: 2.0, -1.0: 1.0, 0.0: 0.0, np.nan: -1.0, UNKNOWN: -2.0}
+    best = manifest[names].astype(float).replace(ranks).groupby(manifest["study_id"], sort=True).max()
+    table[names] = best.replace({rank: value for value, rank in ranks.items()}).astype(np.float32)
     table = table.reset_index()
     table["order"] = [hashlib.sha256(s.encode()).hexdigest() for s in table["study_id"]]
     return table.sort_values("order").drop(columns="order").reset_index(drop=True)

@@ -44,7 +44,7 @@ class ImagePlan:
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """One study to pack. key: the sample's name in the tar. labels: name -> 1, 0, -1 or NaN."""
+    """One study to pack. key: the sample's name in the tar. labels: name -> 1, 0, -1, NaN or UNKNOWN."""
 
     key: str
     study_id: str

@@ -31,7 +31,7 @@ MEND = "run `viewpair data build` with the same settings: it keeps whole shards 
 class StudyTable:
     """The studies of one split as columns. Images of study s are image rows start[s] to start[s + 1] - 1.
 
-    study_ids, patient_ids: [S] str. labels: [S, L] float32: 1, 0, -1 (uncertain), NaN (not mentioned).
+    study_ids, patient_ids: [S] str. labels: [S, L] float32: 1, 0, -1 (uncertain), NaN (not mentioned), UNKNOWN.
     start: [S + 1] int64. image_ids: [I] str. view: [I] int64, `View` values. sites: [S] str, "" = unknown.
     reports: [S, R] int64, words of the store's vocabulary as in core/data/reports.py; None where there are no reports.
     """

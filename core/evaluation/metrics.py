@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from core.data.labels import LABEL_POLICIES
+from core.data.labels import LABEL_POLICIES, UNKNOWN
 from core.data.types import Floats
 from core.errors import check_choice
 from core.evaluation.base import Metric
@@ -22,15 +22,15 @@ UNDEFINED = float("nan")
 
 
 def apply_policy(labels: Floats, policy: str) -> Floats:
-    """Labels [S, L] of 1, 0, -1 (uncertain), NaN (not mentioned) as 1, 0, NaN = ignored, float32.
+    """Labels [S, L] of 1, 0, -1 (uncertain), NaN (not mentioned), UNKNOWN as 1, 0, NaN = ignored, float32.
 
     zeros: uncertain and missing are 0 (as the code of arXiv 2507.02987). ones: uncertain is 1, missing 0
-    (U-Ones, Irvin et al. 2019). ignore: both are left out.
+    (U-Ones, Irvin et al. 2019). ignore: both are left out. UNKNOWN is left out whatever the policy.
     """
     check_choice("label_policy", policy, LABEL_POLICIES)
     uncertain, missing = LABEL_POLICIES[policy]
     known = np.where(np.isnan(labels), missing, np.where(labels == -1, uncertain, labels))
-    return known.astype(np.float32)
+    return np.where(labels == UNKNOWN, np.nan, known).astype(np.float32)
 
 
 def _curve(truth: Any, score: Any) -> tuple[Any, Any]:

@@ -22,7 +22,7 @@ class ViewBatch:
     images: [N, 1, H, W] uint8 as loaded; float32 in [0, 1] once augmented.
     view: [N] int64, a `View` value. study: [N] int64 in [0, B), which study of the batch an image is of.
     pairs: [P, 2] int64, positions i < j in the packed images of each positive pair (P may be 0).
-    labels: [B, L] float32, 1 / 0 / -1 (uncertain) / NaN (not mentioned).
+    labels: [B, L] float32, 1 / 0 / -1 (uncertain) / NaN (not mentioned) / UNKNOWN.
     index: [B] int64, row of each study in its split's table. labelled: [B] bool, label may be used.
     slot: [N] int64, where an image stands in the GLOBAL batch's grid of studies x view slots
     (study * M + slot), and `slots` that grid's size: randomness is drawn for the grid and picked by slot,

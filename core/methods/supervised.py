@@ -11,7 +11,7 @@ from torch.nn import functional
 from core import distributed
 from core.config import MethodConfig, setting
 from core.data.fractions import label_subset
-from core.data.labels import LABEL_POLICIES
+from core.data.labels import LABEL_POLICIES, UNKNOWN
 from core.data.store import StudyTable
 from core.data.types import Bools
 from core.errors import check_choice, check_range, require
@@ -34,10 +34,11 @@ class SupervisedConfig(MethodConfig):
 
 
 def policy_targets(labels: Tensor, policy: str) -> tuple[Tensor, Tensor]:
-    """labels [B, L] of 1 / 0 / -1 / NaN -> (targets in {0, 1}, used bool) under a label policy."""
+    """labels [B, L] of 1 / 0 / -1 / NaN / UNKNOWN -> (targets in {0, 1}, used bool) under a label policy."""
     uncertain, missing = LABEL_POLICIES[policy]
     known = torch.where(labels == -1, uncertain, torch.where(labels.isnan(), missing, labels))
-    return known.nan_to_num(0.0), ~known.isnan()
+    used = ~known.isnan() & (labels != UNKNOWN)
+    return torch.where(used, known, 0.0), used
 
 
 def label_head(width: int, labels: int, generator: torch.Generator | None = None) -> nn.Linear:

@@ -33,8 +33,9 @@ class Reader(Protocol):
     def manifest(self, workspace: Path) -> pd.DataFrame:
         """The manifest: a row per image with MANIFEST_COLUMNS (all str) and a float column per label.
 
-        `path` is absolute. Labels are 1, 0, -1, NaN; label columns are those not in MANIFEST_COLUMNS and not REPORT
-        (there when `data.reports` is set), named as in `vocabulary.SPELLINGS` where that has a name for them.
+        `path` is absolute. Labels are 1, 0, -1, NaN and `core.data.labels.UNKNOWN`; label columns are those not in
+        MANIFEST_COLUMNS and not REPORT (there when `data.reports` is set), named as in `vocabulary.SPELLINGS` where
+        that has a name for them.
         `view_raw` and `labels_raw` are the data set's own words; `labels_raw` is "" where the label columns are the
         data set's own too. `photometric` is MONOCHROME1 where a table says of a PNG or JPEG that it is stored
         inverted, else "" (a DICOM file says so itself).

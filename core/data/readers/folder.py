@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from core.config import DataConfig, setting
+from core.data.labels import UNKNOWN
 from core.data.manifest import check_there, listed, split_by_patient
 from core.data.readers.base import MANIFEST_COLUMNS, READERS, REPORT
 from core.data.readers.files import locate
@@ -51,6 +52,8 @@ class FolderConfig(DataConfig):
 class Folder:
     """One's own films from a CSV (path, patient_id, study_id, view, labels)."""
 
+    VERSION = 2  # raised whenever the same CSV would give another manifest
+
     def __init__(self, config: FolderConfig) -> None:
         self.config = config
 
@@ -65,7 +68,7 @@ class Folder:
         """The CSV's hash and how it is read."""
         config = self.config
         settings = (config.finding_column, config.finding_separators, config.unlabelled, config.label_columns)
-        return {"csv": sha256_file(self._csv()), "settings": [*settings, config.ignore]}
+        return {"version": self.VERSION, "csv": sha256_file(self._csv()), "settings": [*settings, config.ignore]}
 
     def manifest(self, workspace: Path) -> pd.DataFrame:
         """A row per image; `workspace` is not used."""
@@ -112,9 +115,11 @@ class Folder:
             return finding_labels(column, self.config.finding_separators, self.config.unlabelled)
         names = [name for name in table.columns if name not in (*OTHER, *self.config.ignore)]
         if not names:
+            blank = repr(self.config.finding_column)
             raise DataError(
-                f"{csv} has neither label columns nor a column {self.config.finding_column!r}",
-                f"its columns are: {', '.join(table.columns)}; set data.finding_column or data.label_columns",
+                f"{csv} has neither label columns nor a column {blank}",
+                f"its columns are: {', '.join(table.columns)}; set data.finding_column or data.label_columns, or add "
+                f"a blank column {blank} for films that nobody has labelled",
             )
         return parse_labels(table, names, csv)
 
@@ -140,13 +145,13 @@ def splits(table: pd.DataFrame, csv: Path, config: DataConfig) -> pd.Series:
 
 
 def finding_labels(column: pd.Series, separators: str, unlabelled: list[str]) -> pd.DataFrame:
-    """A float column per distinct finding: 1 where a row names it, 0 where it names others, NaN if unlabelled."""
+    """A float column per distinct finding: 1 where a row names it, 0 where it names others, UNKNOWN if unlabelled."""
     skipped = {word.casefold() for word in unlabelled} | {""}
     pattern = f"[{re.escape(separators)}]" if separators else r"(?!)"
     named = [[word.strip() for word in re.split(pattern, text)] for text in column]
     named = [[word for word in words if word.casefold() not in skipped] for words in named]
     names = sorted({word for words in named for word in words})
-    values = {name: [float(name in words) if words else np.nan for words in named] for name in names}
+    values = {name: [float(name in words) if words else UNKNOWN for words in named] for name in names}
     return pd.DataFrame(values, index=column.index, dtype=np.float32)
 
 

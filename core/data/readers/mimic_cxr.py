@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from core.config import setting
+from core.data.labels import UNKNOWN
 from core.data.readers.base import READERS, REPORT
 from core.data.readers.public import PublicConfig, PublicReader, Source, to_manifest
 from core.data.readers.tables import parse_labels, read_table
@@ -76,7 +77,7 @@ def mimic_rows(root: Path, suffix: str, labeler: str = "chexpert") -> pd.DataFra
     """`Source.rows` of a folder in MIMIC-CXR's layout.
 
     root: folder with files/ and the metadata, split and label tables. suffix: dcm or jpg. A `site` column in the
-    metadata table is taken over where there is one. A study without a row in the label table has all labels NaN.
+    metadata table is taken over where there is one. Labels of a study without a row in the label table are UNKNOWN.
     Raises DataError for absent tables and columns.
     """
     metadata = read_table(find_table(root, "metadata"), [*KEYS, "ViewPosition"])
@@ -98,7 +99,8 @@ def mimic_rows(root: Path, suffix: str, labeler: str = "chexpert") -> pd.DataFra
             "site": table["site"] if "site" in table.columns else "",
         }
     )
-    return rows.join(study_labels(find_table(root, labeler)), on="study_id")
+    labels = study_labels(find_table(root, labeler))
+    return rows.join(labels.reindex(rows["study_id"].unique(), fill_value=UNKNOWN), on="study_id")
 
 
 def mimic_manifest(root: Path, dataset: str, suffix: str, labeler: str = "chexpert") -> pd.DataFrame:
@@ -121,6 +123,7 @@ def study_labels(path: Path) -> pd.DataFrame:
 class MimicCXR(PublicReader):
     """MIMIC-CXR 2.x with its official split and CheXpert or NegBio labels."""
 
+    VERSION = 2
     FILES = "files/ and the tables mimic-cxr-2.0.0-metadata, -split and -chexpert (.csv.gz)"
     PUBLISHED = {
         "images": 377_110, "studies": 227_835, "split train": 368_960, "split validate": 2_991, "split test": 5_159,

@@ -37,6 +37,7 @@ class OpenIConfig(PublicConfig):
 class OpenI(PublicReader):
     """Open-i: 7,466 frontal and lateral films of 3,851 reports with MeSH headings; no official split."""
 
+    VERSION = 2
     FILES = "indiana_projections.csv, indiana_reports.csv and the images (PNG, or the collection's DICOM)"
     # Of the two tables; the XML collection has 3,955 reports and 7,470 images, of which four have no row.
     PUBLISHED = {"images": 7_466, "studies": 3_851, "view frontal": 3_818, "view lateral": 3_648}

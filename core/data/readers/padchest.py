@@ -38,6 +38,7 @@ class PadChestConfig(PublicConfig):
 class PadChest(PublicReader):
     """PadChest: 160,868 frontal and lateral films, 174 findings from Spanish reports; no official split."""
 
+    VERSION = 2
     FILES = "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv and the folders 0/ to 54/ with the images"
     PUBLISHED = {"images": 160_868}
 

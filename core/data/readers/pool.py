@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from core.config import DataConfig, setting
+from core.data.labels import UNKNOWN
 from core.data.manifest import label_columns
 from core.data.readers.base import MANIFEST_COLUMNS, READERS, Reader
 from core.data.regions import no_regions, read_regions, write_regions
@@ -81,6 +82,8 @@ class PoolConfig(DataConfig):
 class Pool:
     """Several data sets as one, with the site kept: for pre-training over sites and for transfer between them."""
 
+    VERSION = 2  # raised whenever the same members would give another manifest
+
     def __init__(self, config: PoolConfig) -> None:
         self.config = config
 
@@ -103,13 +106,13 @@ class Pool:
             }
             for site, reader in self._members().items()
         }
-        return {"members": members, "held_out": sorted(self.config.held_out)}
+        return {"version": self.VERSION, "members": members, "held_out": sorted(self.config.held_out)}
 
     def manifest(self, workspace: Path) -> pd.DataFrame:
         """The members' manifests below each other, every id prefixed with its site.
 
         `site` is the member's name, and its own site behind that where it has some. A label that a member does not
-        have is NaN there. The regions are pooled too.
+        have is UNKNOWN there. The regions are pooled too.
         """
         parts, boxes = [], [no_regions()]
         for site, reader in self._members().items():
@@ -117,7 +120,8 @@ class Pool:
             found = read_regions(workspace / site)
             boxes.append(found.assign(image_id=prefixed(site, found["image_id"])))
         labels = list(dict.fromkeys(name for part in parts for name in label_columns(part)))
-        pooled = pd.concat(parts, ignore_index=True).reindex(columns=[*MANIFEST_COLUMNS, *labels])
+        complete = [part.assign(**{name: UNKNOWN for name in labels if name not in part.columns}) for part in parts]
+        pooled = pd.concat(complete, ignore_index=True)[[*MANIFEST_COLUMNS, *labels]]
         write_regions(pd.concat([table for table in boxes if len(table)] or boxes, ignore_index=True), workspace)
         return pooled.astype(dict.fromkeys(labels, "float32"))
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
+from core.data.labels import UNKNOWN
 from core.data.types import CHEXPERT_LABELS
 
 # Label -> how data sets spell it, besides its own name; as `plain` makes them. Sources of the words: ChestX-ray14
@@ -91,7 +92,7 @@ def main_label(word: str) -> str:
 
 
 def label_table(raw: pd.Series, parse: Parse, labels: Sequence[str]) -> pd.DataFrame:
-    """A float32 column per label: 1 where a row's words name it, 0 where they do not, NaN where nothing is known.
+    """A float32 column per label: 1 where a row's words name it, 0 where they do not, UNKNOWN where nobody has looked.
 
     raw: what the data set says of each image. parse: that as words, None where nobody has looked. labels: the
     columns, which are the same for every part of a data set, whatever its rows name.
@@ -102,7 +103,7 @@ def label_table(raw: pd.Series, parse: Parse, labels: Sequence[str]) -> pd.DataF
     for row, text in enumerate(texts):
         words = parse(str(text))
         if words is None:
-            values[row] = np.nan
+            values[row] = UNKNOWN
             continue
         named = {label for word in words for label in labels_of(word)}
         values[row, [place[label] for label in named & place.keys()]] = 1.0

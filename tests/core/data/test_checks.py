@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from core.data.checks import check, data_card, label_counts, pair_counts, site_counts, split_counts, view_counts
+from core.data.labels import UNKNOWN
 from core.data.store import open_store
 from core.errors import DataError
 from tests.core.data.files import write_films
@@ -16,14 +17,14 @@ from viewpair.cli import main
 
 
 def test_counts_of_a_table_made_by_hand() -> None:
-    labels = np.array([[1, 0], [1, -1], [0, np.nan], [np.nan, np.nan]], dtype=np.float32)
+    labels = np.array([[1, 0], [1, -1], [0, np.nan], [np.nan, UNKNOWN]], dtype=np.float32)
     table = make_table([("a", "fl"), ("a", "ffl"), ("b", "u"), ("c", "l")], labels)
     assert split_counts([table]).to_dict("records") == [
         {"split": "train", "patients": 3, "studies": 4, "images": 7, "frontal and lateral": 2}
     ]
     assert view_counts([table]).to_dict("records") == [{"split": "train", "frontal": 3, "lateral": 3, "unknown": 1}]
-    kinds = ("positive", "negative", "uncertain", "not mentioned")
-    assert label_counts([table])[list(kinds)].to_numpy().tolist() == [[2, 1, 0, 1], [0, 1, 1, 2]]
+    kinds = ("positive", "negative", "uncertain", "not mentioned", "unknown")
+    assert label_counts([table])[list(kinds)].to_numpy().tolist() == [[2, 1, 0, 1, 0], [0, 1, 1, 1, 1]]
     assert site_counts([table]).empty
     counts = pair_counts(table).set_index(["pairing", "kind"])["count"].to_dict()
     assert counts[("same_study", "frontal-lateral, same study")] == 2

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from core.config import DataConfig
+from core.data.labels import UNKNOWN
 from core.data.manifest import one_class_labels, select_labels, split_by_patient, studies_of, validate
 from core.errors import ConfigError, DataError
 
@@ -73,6 +74,7 @@ def test_what_is_wrong_is_named(table: pd.DataFrame, message: str) -> None:
 def test_a_study_takes_the_strongest_label_of_its_images() -> None:
     nan = float("nan")
     cases = {"a": ([0, 1], 1), "b": ([-1, 0], -1), "c": ([nan, 0], 0), "d": ([nan, nan], nan), "e": ([-1, 1], 1)}
+    cases |= {"f": ([UNKNOWN, UNKNOWN], UNKNOWN), "g": ([UNKNOWN, nan], nan), "h": ([0, UNKNOWN], 0)}
     rows = [("p" + s, s, "frontal", "train", value) for s, (values, _) in cases.items() for value in values]
     studies = studies_of(manifest(rows)).set_index("study_id")["Edema"]
     for study, (_, expected) in cases.items():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
+from core.data.labels import UNKNOWN
 from core.errors import ConfigError
 from core.evaluation import metrics
 
@@ -34,11 +35,11 @@ def test_one_class_is_undefined_and_not_zero(measure, truth: list[int]) -> None:
 
 
 def test_label_policies() -> None:
-    labels = np.array([[1.0, 0.0], [-1.0, np.nan]], np.float32)
+    labels = np.array([[1.0, 0.0, UNKNOWN], [-1.0, np.nan, UNKNOWN]], np.float32)
     expected = {"zeros": [0.0, 0.0], "ones": [1.0, 0.0], "ignore": [np.nan, np.nan]}
     for policy, row in expected.items():
         found = metrics.apply_policy(labels, policy)
-        np.testing.assert_array_equal(found, np.array([[1.0, 0.0], row], np.float32))
+        np.testing.assert_array_equal(found, np.array([[1.0, 0.0, np.nan], [*row, np.nan]], np.float32))
         assert found.dtype == np.float32
     with pytest.raises(ConfigError, match="zeros"):
         metrics.apply_policy(labels, "zeroes")

@@ -9,6 +9,7 @@ import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.nn import functional
 
+from core.data.labels import UNKNOWN
 from core.errors import ConfigError
 from core.methods.base import METHODS, Method, ViewBatch
 from core.methods.mvmae import MVMAE, MVMAEConfig
@@ -152,13 +153,13 @@ def test_supervised_logits_are_the_mean_over_existing_views_and_the_loss_is_bce(
 @pytest.mark.parametrize(
     ("policy", "targets", "used"),
     [
-        ("zeros", [1, 0, 0, 0], [True] * 4),
-        ("ones", [1, 0, 1, 0], [True] * 4),
-        ("ignore", [1, 0, 0, 0], [True, True, False, False]),
+        ("zeros", [1, 0, 0, 0, 0], [True, True, True, True, False]),
+        ("ones", [1, 0, 1, 0, 0], [True, True, True, True, False]),
+        ("ignore", [1, 0, 0, 0, 0], [True, True, False, False, False]),
     ],
 )
 def test_label_policies(policy: str, targets: list[float], used: list[bool]) -> None:
-    got, kept = policy_targets(torch.tensor([[1.0, 0.0, -1.0, float("nan")]]), policy)
+    got, kept = policy_targets(torch.tensor([[1.0, 0.0, -1.0, float("nan"), UNKNOWN]]), policy)
     assert got[0].tolist() == targets
     assert kept[0].tolist() == used
 

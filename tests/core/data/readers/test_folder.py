@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from core.data.labels import UNKNOWN
 from core.data.manifest import label_columns, validate
 from core.data.readers.folder import Folder, FolderConfig
 from core.errors import ConfigError, DataError
@@ -99,8 +100,7 @@ def test_a_finding_column_becomes_one_label_per_finding(csv: Path) -> None:
     manifest = read(write_csv(csv, rows, [*FIELDS[:4], "finding"]))
     assert label_columns(manifest) == ["Edema", "Fracture", "No Finding"]
     values = manifest[["Edema", "Fracture", "No Finding"]].to_numpy()[:5]
-    nan = np.nan
-    np.testing.assert_array_equal(values, [[1, 0, 0], [nan] * 3, [nan] * 3, [1, 1, 0], [0, 0, 1]])
+    np.testing.assert_array_equal(values, [[1, 0, 0], [UNKNOWN] * 3, [UNKNOWN] * 3, [1, 1, 0], [0, 0, 1]])
 
 
 def test_a_csv_without_any_labels_is_refused(csv: Path) -> None:
@@ -179,5 +179,5 @@ def test_the_real_films(shared_data: Path) -> None:
     assert manifest["patient_id"].nunique() == 95
     assert (manifest.groupby("study_id")["view"].nunique() == 2).sum() == 19
     assert manifest["view"].value_counts().to_dict() == {"frontal": 241, "lateral": 22}
-    assert manifest["COVID-19"].sum() == 199  # 195 and the 4 of "COVID-19, ARDS"
-    assert manifest["COVID-19"].isna().sum() == 19  # "todo"
+    assert (manifest["COVID-19"] == 1).sum() == 199  # 195 and the 4 of "COVID-19, ARDS"
+    assert (manifest["COVID-19"] == UNKNOWN).sum() == 19  # "todo"

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.data.labels import UNKNOWN
 from core.data.manifest import label_columns, validate
 from core.data.readers.mimic_cxr import MimicCXR, MimicCXRConfig, mimic_manifest
 from core.errors import ConfigError, DataError
@@ -51,8 +52,8 @@ def test_the_layout(tmp_path: Path) -> None:
     assert manifest["path"][1].endswith(f"files/p10/p10000032/s50414267/{ROWS[1][2]}.jpg")
     assert label_columns(manifest) == ["Atelectasis", "Edema"]
     nan = np.nan
-    np.testing.assert_array_equal(manifest["Atelectasis"], [1, 1, -1, nan, nan])
-    np.testing.assert_array_equal(manifest["Edema"], [nan, nan, 0, nan, nan])
+    np.testing.assert_array_equal(manifest["Atelectasis"], [1, 1, -1, UNKNOWN, UNKNOWN])
+    np.testing.assert_array_equal(manifest["Edema"], [nan, nan, 0, UNKNOWN, UNKNOWN])
     assert "21800506" not in manifest.to_csv()  # the study's date stays where it is
 
 

@@ -12,13 +12,15 @@ import pytest
 
 from core.compose import compose, to_trial, trial_from_dict, trial_to_dict
 from core.data.build import data_key, prepare
+from core.data.labels import UNKNOWN
 from core.data.manifest import label_columns, validate
 from core.data.readers.base import READERS
 from core.data.readers.pool import SAME_FILMS, Pool, PoolConfig
 from core.data.regions import read_regions
 from core.data.types import SPLITS
 from core.errors import ConfigError
-from tests.core.data.files import film_rows, write_films
+from core.evaluation.metrics import apply_policy
+from tests.core.data.files import FIELDS, film_rows, write_csv, write_films
 from tests.core.data.readers.layouts import write_nih, write_openi, write_vindr
 
 
@@ -57,12 +59,12 @@ def test_each_member_is_as_it_would_be_alone(members: dict[str, Any], tmp_path: 
         pd.testing.assert_frame_equal(part[labels], own[labels])
         others = [name for name in label_columns(pooled) if name not in labels]
         assert others
-        assert part[others].isna().all(axis=None)
+        assert (part[others] == UNKNOWN).all(axis=None)
 
 
 def test_shared_labels_are_one_column(members: dict[str, Any], tmp_path: Path) -> None:
     pooled = read(members, tmp_path)
-    effusion = pooled.groupby("site")["Pleural Effusion"].apply(lambda column: column.notna().any())
+    effusion = pooled.groupby("site")["Pleural Effusion"].apply(lambda column: (column != UNKNOWN).any())
     assert effusion.to_dict() == {"hill": False, "openi": True, "vindr": True}
 
 
@@ -77,6 +79,19 @@ def test_a_member_that_is_held_out_is_all_test(members: dict[str, Any], tmp_path
     pooled = read(members, tmp_path, held_out=["openi"])
     assert set(pooled.loc[pooled["site"] == "openi", "split"]) == {"test"}
     assert set(pooled.loc[pooled["site"] == "vindr", "split"]) == set(SPLITS)
+
+
+def test_what_a_member_does_not_know_is_negative_under_no_policy(tmp_path: Path) -> None:
+    """Films that nobody has labelled beside others of which reports mention some labels: zeros is about the latter."""
+    write_films(tmp_path / "told", patients=10)
+    bare = write_films(tmp_path / "bare", patients=10)
+    write_csv(bare, [[*row[:4], ""] for row in film_rows(10)], [*FIELDS[:4], "finding"])
+    members = {name: {"name": "folder", "csv": str(tmp_path / name / "films.csv")} for name in ("told", "bare")}
+    store = prepare(PoolConfig(members=members, size=16), tmp_path / "out", workers=1)
+    for table in store.splits.values():
+        known = apply_policy(table.labels, "zeros")
+        assert np.isnan(known[table.sites == "bare"]).all()
+        assert not np.isnan(known[table.sites == "told"]).any()
 
 
 def test_a_pool_is_built_and_keeps_its_sites(members: dict[str, Any], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from core.data.labels import UNKNOWN
 from core.data.pixels import square
 from core.data.readers.vocabulary import SPELLINGS, label_table, labels_of, main_label, outside, plain
 from core.data.regions import square_boxes
@@ -41,8 +42,7 @@ def test_columns_do_not_depend_on_the_rows() -> None:
     raw = pd.Series(["mass|odd", "", "normal"], index=[4, 2, 9])
     table = label_table(raw, lambda text: text.split("|") if text else None, ["Mass", "Hernia", "No Finding"])
     assert table.index.tolist() == [4, 2, 9]
-    nan = np.nan
-    np.testing.assert_array_equal(table.to_numpy(), [[1, 0, 0], [nan, nan, nan], [0, 0, 1]])
+    np.testing.assert_array_equal(table.to_numpy(), [[1, 0, 0], [UNKNOWN] * 3, [0, 0, 1]])
     assert outside(raw, lambda text: text.split("|"), ["No Finding"]) == {"mass": 1, "odd": 1, "": 1}
 
 
