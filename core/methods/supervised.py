@@ -84,7 +84,7 @@ class Supervised(Method):
 
     def train_studies(self, table: StudyTable, seed: int) -> Bools:
         """The studies whose labels may be used: a label fraction by patient, its draw numbered by the seed."""
-        return label_subset(table.patient_ids, self.config.label_fraction, seed)
+        return label_subset(table, self.config.label_fraction, seed)
 
     def study_logits(self, images: Tensor, view: Tensor, study: Tensor, studies: int) -> Tensor:
         """Normalised images [N, 1, H, W] of `studies` studies -> [studies, L], mean over existing views."""

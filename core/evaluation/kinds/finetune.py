@@ -107,7 +107,7 @@ def _run(
 ) -> tuple[list[Metric], pd.DataFrame, pd.DataFrame]:
     """Metrics, predictions and history of one classifier. A label with one class in training gets no prediction."""
     train, test = context.store.splits["train"], context.store.splits["test"]
-    chosen = label_subset(train.patient_ids, where["label_fraction"], where["draw"])
+    chosen = label_subset(train, where["label_fraction"], where["draw"])
     known = fittable(context.labels["train"][chosen])
     model = Classifier(context.method.encoder, len(known), context.config.evaluation.pool, context.seed)
     model.to(context.device)

@@ -41,7 +41,7 @@ def head(config: HeadConfig, context: EvaluationContext) -> Evaluated | Skipped:
     table = context.store.splits["test"]
     probability = predict(context.method, table, config.batch_size, context.device)
     fraction = float(context.config.method.label_fraction)
-    labelled = label_subset(context.store.splits["train"].patient_ids, fraction, context.seed)
+    labelled = label_subset(context.store.splits["train"], fraction, context.seed)
     probability[:, ~fittable(context.labels["train"][labelled])] = np.nan
     truth = context.labels["test"]
     where: dict[str, Any] = {"label_fraction": fraction, "draw": context.seed}

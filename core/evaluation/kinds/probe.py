@@ -91,8 +91,7 @@ def _parts(context: EvaluationContext, view: str) -> dict[str, Part]:
 def _run(
     config: ProbeConfig, context: EvaluationContext, setup: Setup, parts: dict[str, Part]
 ) -> tuple[list[Metric], pd.DataFrame]:
-    everyone = context.store.splits["train"].patient_ids
-    chosen = label_subset(everyone, setup.label_fraction, setup.draw)
+    chosen = label_subset(context.store.splits["train"], setup.label_fraction, setup.draw)
     train = parts["train"].where(chosen[parts["train"].rows])
     models = fit_path(train.x, train.y, config.strengths, config.tolerance, context.device)
     best = choose(models, parts["validate"])

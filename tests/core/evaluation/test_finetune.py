@@ -191,7 +191,7 @@ def test_the_history_is_kept_and_the_best_epoch_is_the_best_on_validate(evaluate
 
 def test_labels_that_may_not_be_used_and_test_labels_do_not_matter(make, store, evaluated) -> None:
     train, test = store.splits["train"], store.splits["test"]
-    subset = label_subset(train.patient_ids, 0.5, 0)
+    subset = label_subset(train, 0.5, 0)
     flipped = replace(train, labels=np.where(subset[:, None], train.labels, 1 - train.labels))
     tables = {**store.splits, "train": flipped, "test": replace(test, labels=1 - test.labels)}
     found = finetune(CONFIG, context_of(make, replace(store, splits=tables)))

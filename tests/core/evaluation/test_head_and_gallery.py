@@ -59,7 +59,7 @@ def test_head_stands_at_its_label_fraction_with_the_seed_as_its_draw(make, store
     config = make.config()
     config.method.label_fraction = 0.1
     train = store.splits["train"]
-    labelled = label_subset(train.patient_ids, 0.1, config.seed)
+    labelled = label_subset(train, 0.1, config.seed)
     labels = train.labels.copy()
     labels[labelled, 2] = 0
     changed = replace(store, splits={**store.splits, "train": replace(train, labels=labels)})

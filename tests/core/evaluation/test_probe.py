@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from core.data.fractions import label_subset
+from core.data.labels import UNKNOWN
 from core.errors import ConfigError
 from core.evaluation.kinds.probe import ProbeConfig, probe, setups
 
@@ -44,7 +45,7 @@ def test_predictions_equal_scikit_learns(make, store, evaluated, fraction: float
     context = make.context(store)
     (x, has_train), (x_test, has_test) = (context.features[s].at(view) for s in ("train", "test"))
     mean, std = x[has_train].mean(0), x[has_train].std(0)
-    used = has_train & label_subset(store.splits["train"].patient_ids, fraction, draw)
+    used = has_train & label_subset(store.splits["train"], fraction, draw)
     strength = value(evaluated, "strength", "", fraction, draw, view).value
     frame = evaluated.predictions.query("label_fraction == @fraction and draw == @draw and view == @view")
     assert list(frame.study_id) == list(store.splits["test"].study_ids[has_test])
@@ -87,7 +88,7 @@ def test_the_strength_is_the_best_on_validate(make, store, evaluated) -> None:
 
 
 def test_test_labels_and_unused_training_labels_do_not_matter(make, store, evaluated) -> None:
-    subset = label_subset(store.splits["train"].patient_ids, 0.5, 1)
+    subset = label_subset(store.splits["train"], 0.5, 1)
     train, test = store.splits["train"], store.splits["test"]
     flipped = np.where(subset[:, None], train.labels, 1 - train.labels)
     tables = {**store.splits, "train": replace(train, labels=flipped), "test": replace(test, labels=1 - test.labels)}
@@ -103,11 +104,29 @@ def test_test_labels_and_unused_training_labels_do_not_matter(make, store, evalu
 
 
 def test_fractions_are_nested_and_by_patient(store) -> None:
-    patients = store.splits["train"].patient_ids
+    table = store.splits["train"]
+    patients = table.patient_ids
     for draw in range(3):
-        small, large = (label_subset(patients, f, draw) for f in (0.1, 0.5))
+        small, large = (label_subset(table, f, draw) for f in (0.1, 0.5))
         assert set(patients[small]) < set(patients[large])
         assert not set(patients[large]) & set(patients[~large])
+
+
+def test_a_fraction_is_one_of_the_patients_who_have_labels(store) -> None:
+    table = store.splits["train"]
+    patients = np.unique(table.patient_ids)
+    bare = np.isin(table.patient_ids, patients[::2])
+    labels = np.where(bare[:, None], np.float32(UNKNOWN), table.labels)
+    # Of one of them one study has one label: that is enough.
+    labels[np.flatnonzero(table.patient_ids == patients[0])[0], 0] = 0
+    known = {str(patient) for patient in patients[1::2]} | {str(patients[0])}
+    for fraction in (0.1, 0.5, 1.0):
+        chosen = label_subset(replace(table, labels=labels), fraction, 0)
+        assert set(table.patient_ids[chosen]) <= known
+        assert len(set(table.patient_ids[chosen])) == math.ceil(fraction * len(known) - 1e-9)
+    # Where nobody has looked at all, and where not mentioned is not unknown, it is one of all patients.
+    for nothing in (np.full_like(labels, UNKNOWN), np.full_like(labels, np.nan), labels[:, :0]):
+        assert label_subset(replace(table, labels=nothing), 1.0, 0).all()
 
 
 def test_a_label_with_one_class_in_training_is_undefined_with_its_count(make, store) -> None:
