@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from core.config import setting
+from core.data.labels import UNKNOWN
 from core.data.manifest import split_by_patient
 from core.data.readers.base import READERS
 from core.data.readers.files import find_file, need_file
@@ -34,6 +35,7 @@ class RSNAConfig(PublicConfig):
 class RSNA(PublicReader):
     """RSNA pneumonia: 26,684 frontal films out of ChestX-ray14 with boxes around opacities; its test has no labels."""
 
+    VERSION = 2
     FILES = "stage_2_train_labels.csv and stage_2_train_images/"
     PUBLISHED = {"images": 26_684, "rows": 30_227, "positive images": 6_012, "boxes": 9_555}
 
@@ -103,9 +105,9 @@ def patients(images: pd.Index, mapping: Path | None) -> list[str]:
 
 
 def with_classes(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """The rows with a label No Finding: 1 where stage_2_detailed_class_info.csv says Normal."""
+    """The rows with a label No Finding: 1 where the table of classes says Normal, UNKNOWN where it is silent."""
     table = read_table(path, ["patientId", "class"]).drop_duplicates("patientId").set_index("patientId")["class"]
     classes = table.reindex(rows.index)
-    normal = classes.eq("Normal").astype("float32").where(classes.notna())
+    normal = classes.eq("Normal").astype("float32").where(classes.notna(), UNKNOWN)
     raw = rows["labels_raw"] + "|" + classes.fillna("")
     return rows.assign(**{"labels_raw": raw, "No Finding": normal})

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
+from core.data.labels import UNKNOWN
 from core.data.manifest import validate
 from core.data.readers.rsna import MAPPING, RSNA, RSNAConfig
 from core.errors import DataError
@@ -73,4 +73,4 @@ def test_a_class_that_is_not_given_stays_unknown(tmp_path: Path) -> None:
     write_csv(write_rsna(tmp_path) / "stage_2_detailed_class_info.csv", [["image1", "Normal"]], ("patientId", "class"))
     manifest = read(tmp_path)
     assert manifest.loc["image1", "No Finding"] == 1
-    assert np.isnan(manifest.loc["image2", "No Finding"])
+    assert manifest.loc["image2", "No Finding"] == UNKNOWN
