@@ -1,7 +1,8 @@
 """Shards: tar files that webdataset reads, one sample a study, with the same bytes on every run.
 
-A sample is <key>.images.npy, uint8 [V, H, W], and <key>.meta.json. Beside each tar lies its record, written
-last: where each image's pixels begin, what could not be read, and the tar's length and hash.
+A sample is <key>.images.npy, uint8 [V, H, W], and <key>.meta.json, in which a label is 1, 0, -1 (uncertain), null (not
+mentioned) or -2 (nobody has looked). Beside each tar lies its record, written last: where each image's pixels begin,
+what could not be read, and the tar's length and hash.
 """
 
 from __future__ import annotations
