@@ -6,10 +6,12 @@ and notes are words of this project, never the text of a library's error or of a
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import warnings
 import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, BinaryIO, cast
 
@@ -63,18 +65,31 @@ def read_dicom(file: BinaryIO, tone: str = "voi") -> Film:
     syntaxes go through pydicom's plugins; preamble and file meta may be absent. Raises UnreadableImageError.
     """
     notes: list[str] = []
+    with _damage_is_told():
+        header = _parse(file)
+        _check_header(header)
+        shown = _shown(header, tone, notes)
+    return replace(shown, notes=tuple(notes), inverted=str(header.PhotometricInterpretation) == "MONOCHROME1")
+
+
+def dicom_shape(file: BinaryIO) -> tuple[int, int]:
+    """Height and width in px, from the header of a file that is open at its beginning. Raises UnreadableImageError."""
+    with _damage_is_told():
+        header = _parse(file, stop_before_pixels=True)
+        return int(header.Rows), int(header.Columns)
+
+
+@contextlib.contextmanager
+def _damage_is_told() -> Iterator[None]:
+    """Hostile bytes make pydicom and its plugins raise nearly anything; the class of the error names no patient."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            header = _parse(file)
-            _check_header(header)
-            shown = _shown(header, tone, notes)
+            yield
         except UnreadableImageError:
             raise
         except Exception as error:
-            # Hostile bytes make pydicom and its plugins raise nearly anything; the class names no patient.
             raise UnreadableImageError(f"the DICOM file is damaged ({type(error).__name__})") from error
-    return replace(shown, notes=tuple(notes), inverted=str(header.PhotometricInterpretation) == "MONOCHROME1")
 
 
 def _shown(header: Any, tone: str, notes: list[str]) -> Film:
@@ -110,19 +125,19 @@ class _Parts:
         return self._file.read(size)
 
 
-def _parse(file: BinaryIO) -> Any:
-    """The tags of TAGS. A deflated file is inflated here, as far as a film may be large."""
+def _parse(file: BinaryIO, **until: bool) -> Any:
+    """The tags of TAGS, `until` as for pydicom. A deflated file is inflated here, as far as a film may be large."""
     if file.seek(0, io.SEEK_END) > MAX_BYTES:
         raise UnreadableImageError("larger than any film")
     file.seek(0)
     try:
-        return _tags(file)
+        return _tags(file, **until)
     except DeflatedError:
-        return _tags(io.BytesIO(_inflated(file.read())))
+        return _tags(io.BytesIO(_inflated(file.read())), **until)
 
 
-def _tags(file: BinaryIO) -> Any:
-    return pydicom.dcmread(cast(BinaryIO, _Parts(file)), force=True, specific_tags=TAGS)
+def _tags(file: BinaryIO, **until: bool) -> Any:
+    return pydicom.dcmread(cast(BinaryIO, _Parts(file)), force=True, specific_tags=TAGS, **until)
 
 
 def _inflated(content: bytes) -> bytes:
