@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from core.data.store import StudyTable
@@ -25,10 +26,14 @@ def prediction_frame(
     draw: int = 0,
     view: str = "study",
 ) -> pd.DataFrame:
-    """A row per study row in `rows` [R], columns as `Evaluated` says.
+    """A row per study row in `rows` [R] of which any label is known (all where none is), columns as `Evaluated` says.
 
-    truth: [R, L] 1, 0, NaN under the label policy. probability: [R, L], NaN = no prediction.
+    truth: [R, L] 1, 0, NaN under the label policy. probability: [R, L], NaN = no prediction. Studies that nobody has
+    labelled would count among those that a table is over, and be drawn by the bootstrap.
     """
+    known = ~np.isnan(truth).all(axis=1)
+    if known.any():
+        rows, truth, probability = rows[known], truth[known], probability[known]
     keys = (evaluation, label_fraction, draw, view, table.study_ids[rows], table.patient_ids[rows])
     columns: dict[str, Any] = dict(zip(KEYS, keys, strict=True))
     for index, label in enumerate(table.label_names):

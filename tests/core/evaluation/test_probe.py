@@ -164,3 +164,16 @@ def test_a_split_without_a_view_gives_holes_and_no_error(make, store) -> None:
 def test_settings_that_cannot_work_are_refused(field: str, bad) -> None:
     with pytest.raises(ConfigError, match=f"evaluation.probe.{field}"):
         ProbeConfig(**{field: bad})
+
+
+def test_studies_that_nobody_has_labelled_are_not_among_the_predictions(make, store) -> None:
+    test = store.splits["test"]
+    bare = np.arange(test.n_studies) % 3 == 0
+    for chosen, expected in ((bare, test.study_ids[~bare]), (np.ones_like(bare), test.study_ids)):
+        labels = np.where(chosen[:, None], np.float32(UNKNOWN), test.labels)
+        found = probe(
+            CONFIG, make.context(replace(store, splits={**store.splits, "test": replace(test, labels=labels)}))
+        )
+        frame = found.predictions.query("view == 'study' and label_fraction == 1.0")
+        assert list(frame.study_id) == list(expected)
+        assert value(found, "macro_auroc").n == (0 if chosen.all() else len(make.labels))
