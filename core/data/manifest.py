@@ -27,6 +27,9 @@ def label_columns(manifest: pd.DataFrame) -> list[str]:
 
 def reports_of(manifest: pd.DataFrame) -> pd.Series:
     """The report of each study that has one, by study_id. Raises DataError when none of the training studies has."""
+    if REPORT not in manifest.columns:
+        names = listed(sorted(set(manifest["dataset"])))
+        raise DataError(f"data.reports=true, and no reports are read of {names}", "leave data.reports off, see README")
     written = manifest[manifest[REPORT] != ""].drop_duplicates("study_id")
     if "train" not in set(written["split"]):
         raise DataError(

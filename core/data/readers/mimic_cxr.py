@@ -135,8 +135,9 @@ class MimicCXR(PublicReader):
         return {kind: find_table(root, kind) for kind in ("metadata", "split", self.config.labeler)}
 
     def identity(self) -> dict[str, Any]:
-        """Which files and the hashes of the three tables."""
-        return {"images": self.config.images, "tables": [sha256_file(t) for t in self.tables(self.root()).values()]}
+        """The version of the reading code, which files, and the hashes of the three tables."""
+        tables = [sha256_file(table) for table in self.tables(self.root()).values()]
+        return {"version": self.VERSION, "images": self.config.images, "tables": tables}
 
     def read(self, root: Path) -> Source:
         """The tables joined, one label row a study."""

@@ -10,7 +10,7 @@ import pandas as pd
 
 from core.config import setting
 from core.data.manifest import split_by_patient
-from core.data.readers.base import READERS
+from core.data.readers.base import READERS, REPORT
 from core.data.readers.files import files_by_name, folders_below, need_file
 from core.data.readers.public import PublicConfig, PublicReader, Source
 from core.data.readers.tables import parse_view, read_table
@@ -47,8 +47,16 @@ class OpenI(PublicReader):
         hint = f"data.root must hold {self.FILES}"
         return {kind: need_file(root, [f"indiana_{kind}.csv"], hint) for kind in ("projections", "reports")}
 
+    def manifest(self, workspace: Path) -> pd.DataFrame:
+        """A row per image, with the reports' impressions where `data.reports` asks for them."""
+        manifest = super().manifest(workspace)
+        if not self.config.reports:
+            return manifest
+        table = read_table(self.tables(self.root())["reports"], ["uid", "impression"]).set_index("uid")
+        return manifest.assign(**{REPORT: manifest["study_id"].map(table["impression"])})
+
     def read(self, root: Path) -> Source:
-        """A report is a study and, as nothing says who is who, a patient. Of the reports only Problems is read."""
+        """A report is a study and, as nothing says who is who, a patient. Its labels are its Problems."""
         tables = self.tables(root)
         images = read_table(tables["projections"], ["uid", "filename", "projection"])
         reports = read_table(tables["reports"], ["uid", "Problems"])

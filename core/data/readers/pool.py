@@ -13,11 +13,12 @@ from omegaconf.errors import OmegaConfBaseException
 from core.config import DataConfig, setting
 from core.data.labels import UNKNOWN
 from core.data.manifest import label_columns
-from core.data.readers.base import MANIFEST_COLUMNS, READERS, Reader
+from core.data.readers.base import MANIFEST_COLUMNS, READERS, REPORT, Reader
 from core.data.regions import no_regions, read_regions, write_regions
 from core.errors import ConfigError, check_choice, did_you_mean, require
 
-SHARED = ("split_seed", "validate_fraction", "test_fraction")  # settings that members take from the pool
+# Settings that members take from the pool where they do not say otherwise.
+SHARED = ("split_seed", "validate_fraction", "test_fraction", "reports")
 # Data sets made of one another's films: the same patient would stand in one's train and the other's test split.
 SAME_FILMS = {"nih": "ChestX-ray14", "rsna": "ChestX-ray14", "siim": "ChestX-ray14"}
 
@@ -102,7 +103,7 @@ class Pool:
             site: {
                 "name": configs[site].name,
                 "reader": reader.identity(),
-                "split": [getattr(configs[site], key) for key in SHARED],
+                "shared": [getattr(configs[site], key) for key in SHARED],
             }
             for site, reader in self._members().items()
         }
@@ -112,7 +113,7 @@ class Pool:
         """The members' manifests below each other, every id prefixed with its site.
 
         `site` is the member's name, and its own site behind that where it has some. A label that a member does not
-        have is UNKNOWN there. The regions are pooled too.
+        have is UNKNOWN there, and a report "". The regions are pooled too.
         """
         parts, boxes = [], [no_regions()]
         for site, reader in self._members().items():
@@ -120,8 +121,9 @@ class Pool:
             found = read_regions(workspace / site)
             boxes.append(found.assign(image_id=prefixed(site, found["image_id"])))
         labels = list(dict.fromkeys(name for part in parts for name in label_columns(part)))
-        complete = [part.assign(**{name: UNKNOWN for name in labels if name not in part.columns}) for part in parts]
-        pooled = pd.concat(complete, ignore_index=True)[[*MANIFEST_COLUMNS, *labels]]
+        blank = dict.fromkeys(labels, UNKNOWN) | ({REPORT: ""} if any(REPORT in part.columns for part in parts) else {})
+        complete = [part.assign(**{k: v for k, v in blank.items() if k not in part.columns}) for part in parts]
+        pooled = pd.concat(complete, ignore_index=True)[[*MANIFEST_COLUMNS, *blank]]
         write_regions(pd.concat([table for table in boxes if len(table)] or boxes, ignore_index=True), workspace)
         return pooled.astype(dict.fromkeys(labels, "float32"))
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from core.data.labels import UNKNOWN
-from core.data.manifest import validate
+from core.data.manifest import reports_of, validate
 from core.data.readers.openi import OpenI, OpenIConfig, film
 from core.errors import DataError
 from tests.core.data.readers.layouts import write_openi
@@ -52,6 +52,15 @@ def test_films_of_the_collection_itself(tmp_path: Path) -> None:
     for path in (tmp_path / "images" / "images_normalized").iterdir():
         path.rename(tmp_path / "images" / f"CXR{path.name.split('_')[0]}_{path.name.replace('.dcm', '')}")
     assert read(tmp_path).loc["3_IM-0003-1001", "path"].endswith("images/CXR3_3_IM-0003-1001.png")
+
+
+def test_reports_are_the_impressions(tmp_path: Path) -> None:
+    write_openi(tmp_path)
+    manifest = OpenI(OpenIConfig(root=str(tmp_path), reports=True)).manifest(tmp_path / "source")
+    told = reports_of(manifest)
+    assert set(told) == {"normal"}
+    assert set(told.index) == set(manifest["study_id"])
+    assert "report" not in OpenI(OpenIConfig(root=str(tmp_path))).manifest(tmp_path / "source").columns
 
 
 def test_two_reports_of_one_uid_are_an_error(tmp_path: Path) -> None:

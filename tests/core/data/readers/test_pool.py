@@ -18,7 +18,7 @@ from core.data.readers.base import READERS
 from core.data.readers.pool import SAME_FILMS, Pool, PoolConfig
 from core.data.regions import read_regions
 from core.data.types import SPLITS
-from core.errors import ConfigError
+from core.errors import ConfigError, DataError
 from core.evaluation.metrics import apply_policy
 from tests.core.data.files import FIELDS, film_rows, write_csv, write_films
 from tests.core.data.readers.layouts import write_nih, write_openi, write_vindr
@@ -92,6 +92,24 @@ def test_what_a_member_does_not_know_is_negative_under_no_policy(tmp_path: Path)
         known = apply_policy(table.labels, "zeros")
         assert np.isnan(known[table.sites == "bare"]).all()
         assert not np.isnan(known[table.sites == "told"]).any()
+
+
+def test_reports_come_from_the_members_that_have_them(members: dict[str, Any], tmp_path: Path) -> None:
+    pooled = read({name: members[name] for name in ("vindr", "openi")}, tmp_path, reports=True)
+    assert set(pooled.loc[pooled["site"] == "openi", "report"]) == {"normal"}
+    assert set(pooled.loc[pooled["site"] == "vindr", "report"]) == {""}
+    # The films' table has no column of reports, and is asked for it unless it is told that there are none.
+    with pytest.raises(DataError, match="no column 'report'"):
+        read(members, tmp_path, reports=True)
+    hill = {**members["hill"], "reports": False}
+    assert "report" in read({**members, "hill": hill}, tmp_path, reports=True).columns
+
+
+def test_a_pool_without_any_report_says_so(members: dict[str, Any], tmp_path: Path) -> None:
+    hill = {**members["hill"], "reports": False}
+    config = PoolConfig(members={"vindr": members["vindr"], "hill": hill}, size=16, reports=True)
+    with pytest.raises(DataError, match=r"no reports are read of folder, vindr"):
+        prepare(config, tmp_path / "out", workers=1)
 
 
 def test_a_pool_is_built_and_keeps_its_sites(members: dict[str, Any], tmp_path: Path) -> None:
