@@ -134,24 +134,29 @@ def gather(sources: Ints, target: int, size: int) -> None:
 
 @numba.njit(nogil=True, cache=True)
 def alike(
-    rows: Ints, bits: NDArray[np.uint64], detail: NDArray[np.int8], group: Ints, largest: int, most: int, least: float
+    rows: Ints,
+    bits: NDArray[np.uint64],
+    detail: NDArray[np.int8],
+    squares: Ints,
+    group: Ints,
+    largest: int,
+    most: int,
+    least: float,
 ) -> list[tuple[int, int, float]]:
     """(row, other, correlation) of pairs of different groups that `core/data/near.py` takes for the same film.
 
     rows: which of the pictures are held against all others, none of the group `largest`; of two that are both in
-    `rows`, in ascending order, the first is. bits: [N], may differ in `most`. detail: [N, D], correlates by `least`.
+    `rows`, in ascending order, the first is. bits: [N], may differ in `most`. detail: [N, D], correlates by `least`;
+    squares: [N], each one's inner product with itself.
     """
     found = [(0, 0, 0.0) for _ in range(0)]
-    squares = np.empty(len(bits))
-    for other in range(len(bits)):
-        squares[other] = _product(detail[other], detail[other])
     for row in rows:
         for other in range(len(bits)):
             if _ones(bits[row] ^ bits[other]) > most or group[row] == group[other]:  # type: ignore[call-arg]
                 continue
             if other < row and group[other] != largest:
                 continue
-            norms = np.sqrt(squares[row] * squares[other])
+            norms = np.sqrt(np.float64(squares[row]) * np.float64(squares[other]))
             product = _product(detail[row], detail[other])
             if norms > 0 and product / norms >= least:
                 found.append((row, other, product / norms))

@@ -70,10 +70,12 @@ def near_pairs(prints: Fingerprints, group: Ints) -> list[Near]:
     largest = values[counts.argmax()]
     smaller = np.flatnonzero(group != largest)
     blocks = [smaller[begin : begin + BLOCK] for begin in range(0, len(smaller), BLOCK)]
+    bits, detail = prints.bits, prints.detail
+    squares = np.einsum("nd,nd->n", detail, detail, dtype=np.int64)
     found: list[Near] = []
     with ThreadPoolExecutor(cores()) as pool, Progress("comparing pictures", len(smaller), "images") as progress:
         pairs = pool.map(
-            lambda rows: alike(rows, prints.bits, prints.detail, group, largest, MAX_BITS, MIN_CORRELATION), blocks
+            lambda rows: alike(rows, bits, detail, squares, group, largest, MAX_BITS, MIN_CORRELATION), blocks
         )
         for block, rows in zip(pairs, blocks, strict=True):
             found += [Near(min(row, other), max(row, other), correlation) for row, other, correlation in block]

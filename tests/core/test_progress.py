@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 
-from core.progress import Progress, duration
+import pytest
+
+from core.progress import Progress, duration, state
 
 
 class Clock:
@@ -39,6 +41,11 @@ def test_work_of_an_earlier_run_does_not_count_towards_the_speed() -> None:
         clock.now = 10.0
         progress.advance(10, note="loss 0.5")
     assert stream.getvalue().splitlines()[0] == "building: 90/100 steps (90 %), 1/s, 10s left, loss 0.5"
+
+
+@pytest.mark.parametrize(("done", "told"), [(2, "0.2/s"), (999, "99.9/s"), (1_000, "100/s"), (123_456, "12,346/s")])
+def test_a_speed_is_told_without_an_exponent(done: int, told: str) -> None:
+    assert state(done, 0, "films", done, 10.0) == f"{done}/? films, {told}"
 
 
 def test_a_terminal_gets_a_bar() -> None:
