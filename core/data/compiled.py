@@ -11,6 +11,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -19,10 +20,12 @@ from core.data.types import Floats, Ints
 # Images that are copied side by side, and bytes of each at a time. Where an image begins, the processor does not know
 # yet what to read ahead; with several under way it always has something to read.
 ABREAST, PIECE = 6, 256
+# Sums side by side that a mean across is made of.
+LANES = 8
 
 Counts = NDArray[np.int32]
 # Of n means of things that stand in a line: first [n] and count [n] say which of the things each is made of, both
-# first and first + count ascending; weights [n, k] float32, k the greatest count, what each thing counts.
+# first and first + count ascending; weights [n, k] float32, what each thing counts, k a multiple of LANES.
 Spans = tuple[Counts, Counts, Floats]
 Line = tuple[np.float32, np.float32]
 
@@ -53,43 +56,60 @@ def shrink(stored: NDArray[Any], table: Floats | None, low: int, line: Line, row
     stored: what stands for each pixel, itself the grey where there is no table, else its place in it plus `low`. line:
     (slope, offset) where table[i] is slope * i + offset, between 0 and 1: worked out many pixels at a time, which
     looking up is not. A slope of 0: it is no such table. rows, columns: what each of the result's is made of. Each row
-    of the film is looked up once and added to all that it is part of; what is finished is shrunk across while it is in
-    the nearest cache.
+    of the film is added to all that it is part of; what is finished is shrunk across while it is in the nearest cache.
     """
-    slope, offset = line
     first, count, weights = rows
-    # Beyond the end of its span a weight is 0, and so is what lies beyond the end of a row.
-    beyond = columns[2].shape[1]
     width = stored.shape[1]
     out = np.empty((len(first), len(columns[0])), np.float32)
-    shades = np.empty(width, np.float32)
-    # As many rows are being added to at a time as the film's rows are part of.
-    sums = np.zeros((open_at_once(first, count), width + beyond), np.float32)
+    # As many rows are being added to at a time as the film's rows are part of. Beyond the end of its span a weight is
+    # 0, and so is what lies beyond the end of a row.
+    sums = np.zeros((open_at_once(first, count), width + columns[2].shape[1]), np.float32)
+    nowhere = np.zeros(width, np.float32)
     begin = 0
     for y in range(first[0], first[-1] + count[-1]):
-        source = stored[y]
-        if table is None:
-            for x in range(width):
-                shades[x] = source[x]
-        elif slope != 0:
-            for x in range(width):
-                # Places have 16 bits: of words of 64 fewer are worked out at a time.
-                shade = np.float32(np.int32(source[x] - low)) * slope + offset
-                shades[x] = min(max(shade, np.float32(0)), np.float32(1))
-        else:
-            for x in range(width):
-                shades[x] = table[np.uint64(source[x] - low)]
         i = begin
+        # Two at a time, as a row of a film that is shrunk is part of two: its shades need not be kept.
         while i < len(first) and first[i] <= y:
-            weight, target = weights[i, y - first[i]], sums[i % len(sums)]
-            for x in range(width):
-                target[x] += weight * shades[x]
-            i += 1
+            two = i + 1 < len(first) and first[i + 1] <= y
+            other = sums[(i + 1) % len(sums)] if two else nowhere
+            share = weights[i + 1, y - first[i + 1]] if two else np.float32(0)
+            _add_row(stored[y], table, low, line, (weights[i, y - first[i]], share), (sums[i % len(sums)], other))
+            i += 2
         while begin < len(first) and first[begin] + count[begin] <= y + 1:
             _across(sums[begin % len(sums)], columns, out[begin])
             sums[begin % len(sums)] = 0
             begin += 1
     return out
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_row(
+    row: NDArray[Any],
+    table: Floats | None,
+    low: int,
+    line: Line,
+    weights: tuple[np.float32, np.float32],
+    targets: tuple[Floats, Floats],
+) -> None:
+    """Add the shades of a film's row [W], each times its weight, to two targets [at least W]."""
+    slope, offset = line
+    first, second = targets
+    if table is None:
+        for x in range(len(row)):
+            shade = np.float32(row[x])
+            first[x] += weights[0] * shade
+            second[x] += weights[1] * shade
+    elif slope != 0:
+        for x in range(len(row)):
+            # Places have 16 bits: of words of 64 fewer are worked out at a time.
+            shade = min(max(np.float32(np.int32(row[x] - low)) * slope + offset, np.float32(0)), np.float32(1))
+            first[x] += weights[0] * shade
+            second[x] += weights[1] * shade
+    else:
+        for x in range(len(row)):
+            shade = table[np.uint64(row[x] - low)]
+            first[x] += weights[0] * shade
+            second[x] += weights[1] * shade
 
 
 @numba.njit(nogil=True, cache=True)
@@ -107,11 +127,10 @@ def open_at_once(first: Counts, count: Counts) -> int:
 def _across(line: Floats, columns: Spans, out: Floats) -> None:
     """Weighted means of a line [W + k], of which the last k are 0: out [w]."""
     first, _, weights = columns
+    blocks, step = weights.shape[1] // LANES, weights.shape[1] * weights.itemsize
     for j in range(len(out)):
-        begin, mean = np.uint64(first[j]), np.float32(0)
-        for k in range(weights.shape[1]):
-            mean += weights[j, k] * line[begin + np.uint64(k)]
-        out[j] = mean
+        begin = line.ctypes.data + np.uint64(first[j]) * line.itemsize
+        out[j] = _inner(begin, weights.ctypes.data + j * step, blocks)  # type: ignore[call-arg]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -180,6 +199,31 @@ def _ones(_: Any, word: Any) -> Any:  # noqa: ARG001
         return builder.ctpop(arguments[0])
 
     return types.uint64(types.uint64), build
+
+
+@intrinsic  # type: ignore[misc]
+def _inner(_: Any, left: Any, right: Any, blocks: Any) -> Any:  # noqa: ARG001
+    """Inner product of two vectors of `blocks` times LANES float32 at two addresses.
+
+    Every LANES-th product goes to one sum; then each sum of the first half and its like of the second are added, until
+    one is left. The compiler may not change the order of a loop's sums by itself.
+    """
+
+    def build(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        lanes = ir.VectorType(ir.FloatType(), LANES)
+        vectors = [builder.inttoptr(address, lanes.as_pointer()) for address in arguments[:2]]
+        sums = cgutils.alloca_once_value(builder, ir.Constant(lanes, [0.0] * LANES))
+        with cgutils.for_range(builder, arguments[2]) as loop:
+            a, b = (builder.load(builder.gep(vector, [loop.index]), align=4) for vector in vectors)
+            builder.store(builder.fadd(builder.load(sums), builder.fmul(a, b)), sums)
+        total = builder.load(sums)
+        for count in (LANES >> step for step in range(1, LANES.bit_length())):
+            word = ir.VectorType(ir.IntType(32), count)
+            places = [ir.Constant(word, list(range(begin, begin + count))) for begin in (0, count)]
+            total = builder.fadd(*(builder.shuffle_vector(total, total, place) for place in places))
+        return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
+
+    return types.float32(types.uintp, types.uintp, types.intp), build
 
 
 @intrinsic  # type: ignore[misc]

@@ -57,11 +57,14 @@ def spans(count: int, size: int, begin: float, end: float) -> Spans:
     A triangle as wide as two of the result's pixels, or as two of the source's where it is enlarged: what Pillow calls
     bilinear. It never overshoots. A mean's weights add up to 1.
     """
+    from core.data.compiled import LANES
+
     scale = (end - begin) / count
     reach = max(scale, 1.0)
     centre = begin + (np.arange(count) + 0.5) * scale
     first, last = (np.clip((centre + side * reach + 0.5).astype(np.int32), 0, size) for side in (-1, 1))
-    covers, place = last - first, np.arange((last - first).max())
+    covers = last - first
+    place = np.arange(-(-covers.max() // LANES) * LANES)
     apart = np.abs(first[:, None] + place - centre[:, None] + 0.5) / reach
     weights = np.maximum(0, 1 - apart) * (place < covers[:, None])
     return first, covers, (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)

@@ -19,7 +19,7 @@ from core.data.pixels import Rendering
 from core.errors import DataError
 from core.io import atomic_path, canonical_hash, read_json, sha256_file, write_json
 
-RECORD_SCHEMA = 4
+RECORD_SCHEMA = 5
 TAR_END = 2 * tarfile.BLOCKSIZE
 
 
