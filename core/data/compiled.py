@@ -28,6 +28,7 @@ Counts = NDArray[np.int32]
 # first and first + count ascending; weights [n, k] float32, what each thing counts, k a multiple of LANES.
 Spans = tuple[Counts, Counts, Floats]
 Line = tuple[np.float32, np.float32]
+Values = NDArray[np.float64]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -47,6 +48,19 @@ def histogram(pixels: NDArray[Any], low: int, size: int) -> Ints:
         for x in range(whole, width):
             counts[0, np.uint64(row[x] - low)] += 1
     return counts.sum(axis=0)
+
+
+@numba.njit(nogil=True, cache=True)
+def extremes(pixels: NDArray[Any]) -> tuple[int, int]:
+    """The least and the greatest of integers [H, W] in one pass. Raises ValueError where there are none."""
+    if pixels.size == 0:
+        raise ValueError("no pixels")
+    low, high = pixels[0, 0], pixels[0, 0]
+    for y in range(len(pixels)):
+        row = pixels[y]
+        for x in range(len(row)):
+            low, high = min(low, row[x]), max(high, row[x])
+    return low, high
 
 
 @numba.njit(nogil=True, cache=True)
@@ -110,6 +124,33 @@ def _add_row(
             shade = table[np.uint64(row[x] - low)]
             first[x] += weights[0] * shade
             second[x] += weights[1] * shade
+
+
+@numba.njit(nogil=True, cache=True)
+def moments(
+    stored: NDArray[Any], table: NDArray[Any] | None, low: int, step: tuple[int, int], boxes: Ints
+) -> tuple[float, float, Values]:
+    """Variance, third central moment, and means [B] in boxes, of every so many pixels down and across of a film [H, W].
+
+    stored, table, low: as for `shrink`. boxes: [B, 4], first and end row, first and end column of those pixels, of
+    which each has one at least.
+    """
+    height, width = -(-stored.shape[0] // step[0]), -(-stored.shape[1] // step[1])
+    shades = np.empty((height, width), np.float64)
+    for y in range(height):
+        for x in range(width):
+            value = stored[y * step[0], x * step[1]]
+            shades[y, x] = value if table is None else table[np.uint64(value - low)]
+    mean, second, third = shades.mean(), 0.0, 0.0
+    for shade in shades.flat:
+        apart = shade - mean
+        second += apart * apart
+        third += apart * apart * apart
+    means = np.empty(len(boxes), np.float64)
+    for i in range(len(boxes)):
+        top, bottom, left, right = boxes[i]
+        means[i] = shades[top:bottom, left:right].mean()
+    return second / shades.size, third / shades.size, means
 
 
 @numba.njit(nogil=True, cache=True)

@@ -94,11 +94,10 @@ def _damage_is_told() -> Iterator[None]:
 
 def _shown(header: Any, tone: str, notes: list[str]) -> Film:
     stored = stored_values(header, notes)
-    kind = str(header.PhotometricInterpretation)
-    inverted = kind == "MONOCHROME1"
-    if tone != MIMIC_CXR_JPG and not kind.startswith("MONOCHROME"):
+    inverted = str(header.PhotometricInterpretation) == "MONOCHROME1"
+    if tone != MIMIC_CXR_JPG and not isinstance(stored, Levels):
         return Film((stored / (2.0 ** int(header.BitsStored) - 1)).astype(np.float32))
-    levels = Levels.of(stored)
+    levels = stored if isinstance(stored, Levels) else Levels.of(stored)
     if tone == MIMIC_CXR_JPG:
         return levels.film(mimic_cxr_jpg(levels.values, levels.counts, inverted))
     inside = not_padding(levels.values, header)

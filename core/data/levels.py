@@ -38,10 +38,13 @@ class Levels:
     def of(cls, pixels: NDArray[Any]) -> Levels:
         """The levels of pixels [H, W], integers or floats."""
         if np.issubdtype(pixels.dtype, np.integer):
-            low, high = int(pixels.min()), int(pixels.max())
+            # Imported here: compiled code takes some tenths of a second, which a process without films need not spend.
+            from core.data.compiled import extremes
+
+            # Compiled code takes the machine's own order of bytes only.
+            places = np.asarray(pixels, dtype=pixels.dtype.newbyteorder("="))
+            low, high = extremes(places)
             if high - low < SPAN:
-                # Compiled code takes the machine's own order of bytes only.
-                places = np.asarray(pixels, dtype=pixels.dtype.newbyteorder("="))
                 return cls(np.arange(low, high + 1, dtype=np.float64), places, low)
         values, places = np.unique(pixels, return_inverse=True)
         return cls(values.astype(np.float64), places.reshape(pixels.shape), 0)
@@ -49,7 +52,6 @@ class Levels:
     @cached_property
     def counts(self) -> Ints:
         """[n] int64, how many pixels have each value. It takes a pass over the film, which most tones need not."""
-        # Imported here: compiled code takes some tenths of a second, which a process without films need not spend.
         from core.data.compiled import histogram
 
         return histogram(self.places, self.low, len(self.values))

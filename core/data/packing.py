@@ -17,10 +17,11 @@ from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import numpy.lib.format as npy
 
 from core.data.pixels import Rendering, load_picture
 from core.data.types import Bytes, UnreadableImageError
@@ -118,10 +119,6 @@ def pack_study(study: StudyPlan, rendering: Rendering) -> Packed:
     pictures = _load(study, rendering, packed.quarantine, packed.notes)
     if not pictures:
         return packed
-    stack = np.stack([pixels for _, pixels in pictures])
-    array = io.BytesIO()
-    np.save(array, stack, allow_pickle=False)
-    npy_header = array.tell() - stack.nbytes
     meta = {
         "study_id": study.study_id,
         "patient_id": study.patient_id,
@@ -129,18 +126,20 @@ def pack_study(study: StudyPlan, rendering: Rendering) -> Packed:
         "views": [image.view for image, _ in pictures],
         "labels": study.labels,
     }
-    first = tarfile.BLOCKSIZE + npy_header
+    header = _npy_header((len(pictures), *pictures[0][1].shape))
+    arrays = [pixels.tobytes() for _, pixels in pictures]
+    first = tarfile.BLOCKSIZE + len(header)
     images = [
         {
             "image_id": image.image_id,
             "view": image.view,
-            "offset": first + slot * pixels.nbytes,
-            "pixels": hashlib.sha256(pixels.tobytes()).hexdigest()[:32],
+            "offset": first + slot * len(array),
+            "pixels": hashlib.sha256(array).hexdigest()[:32],
         }
-        for slot, (image, pixels) in enumerate(pictures)
+        for slot, ((image, _), array) in enumerate(zip(pictures, arrays, strict=True))
     ]
     text = json.dumps(json_ready(meta), sort_keys=True, allow_nan=False).encode()
-    members = _member(f"{study.key}.images.npy", array.getvalue()) + _member(f"{study.key}.meta.json", text)
+    members = _member(f"{study.key}.images.npy", header, *arrays) + _member(f"{study.key}.meta.json", text)
     return Packed(members, images, packed.quarantine, packed.notes)
 
 
@@ -160,9 +159,17 @@ def _load(
     return loaded
 
 
-def _member(name: str, data: bytes) -> bytes:
-    """A member of a tar with nothing in its header that could differ between runs."""
+@lru_cache(maxsize=16)
+def _npy_header(shape: tuple[int, ...]) -> bytes:
+    """What stands before the bytes of a uint8 array in a npy file."""
+    header = io.BytesIO()
+    npy.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return header.getvalue()
+
+
+def _member(name: str, *data: bytes) -> bytes:
+    """A member of a tar, its data in pieces, with nothing in its header that could differ between runs."""
     info = tarfile.TarInfo(name)
-    info.size, info.mode = len(data), 0o644
+    info.size, info.mode = sum(map(len, data)), 0o644
     header = info.tobuf(tarfile.USTAR_FORMAT)
-    return b"".join((header, data, bytes(-len(data) % tarfile.BLOCKSIZE)))
+    return b"".join((header, *data, bytes(-info.size % tarfile.BLOCKSIZE)))

@@ -20,7 +20,7 @@ from pydicom.uid import (
 
 from core.data.codestream import check_codestream
 from core.data.grey import number
-from core.data.levels import Values
+from core.data.levels import Levels, Values
 from core.data.types import Bools, UnreadableImageError
 
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as PS3.3 C.7.6.3.1.2
@@ -28,8 +28,8 @@ LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as PS3.3 C.7.6.3.1.
 OVERLAY_BIT_POSITIONS = [Tag(group, 0x0102) for group in range(0x6000, 0x6020, 2)]
 
 
-def stored_values(header: Any, notes: list[str]) -> NDArray[Any]:
-    """Stored values [H, W], integers, or of a colour image its luminance in float64; adds to `notes` what is odd.
+def stored_values(header: Any, notes: list[str]) -> Levels | Values:
+    """The levels of a grey image's stored values, or a colour image's luminance [H, W]; adds to `notes` what is odd.
 
     Raises UnreadableImageError.
     """
@@ -41,9 +41,13 @@ def stored_values(header: Any, notes: list[str]) -> NDArray[Any]:
     # pydicom would cut off the bits above Bits Stored even where that tag is wrong; `_used_bits` looks first.
     options: dict[str, Any] = {"raw": True, "correct_unused_bits": False, "view_only": True}
     raw, properties = get_decoder(syntax).as_array(header, index=0, **options)
-    if not syntax.is_encapsulated or syntax == RLELossless:
-        raw = _used_bits(raw, header, notes)
-    return _single_channel(raw, str(properties["photometric_interpretation"]))
+    as_words = not syntax.is_encapsulated or syntax == RLELossless
+    kind = str(properties["photometric_interpretation"])
+    if raw.ndim == 2 and kind in ("MONOCHROME1", "MONOCHROME2"):
+        levels = Levels.of(raw)
+        used = _used_bits(raw, levels.values[-1], header, notes) if as_words else raw
+        return levels if used is raw else Levels.of(used)
+    return _luminance(_used_bits(raw, raw.max(), header, notes) if as_words else raw, kind)
 
 
 def transfer_syntax(header: Any) -> UID:
@@ -70,8 +74,8 @@ def _check_length(header: Any) -> None:
         raise UnreadableImageError("the pixel data are cut short")
 
 
-def _used_bits(raw: NDArray[Any], header: Any, notes: list[str]) -> NDArray[Any]:
-    """Raw words as the numbers that Bits Stored, High Bit and Pixel Representation make of them.
+def _used_bits(raw: NDArray[Any], greatest: float, header: Any, notes: list[str]) -> NDArray[Any]:
+    """Raw words, of which the greatest is known, as what Bits Stored, High Bit and Pixel Representation make of them.
 
     Values that need more bits than Bits Stored are kept as they are and noted, unless an overlay is declared to lie
     in those bits: cutting them off would fold bright tissue over to black.
@@ -80,7 +84,7 @@ def _used_bits(raw: NDArray[Any], header: Any, notes: list[str]) -> NDArray[Any]
     stored = int(header.get("BitsStored") or allocated)
     shift = int(header.get("HighBit", stored - 1)) + 1 - stored
     signed = bool(int(header.PixelRepresentation))
-    if shift <= 0 and (stored >= allocated or (not signed and raw.max() < 2**stored)):
+    if shift <= 0 and (stored >= allocated or (not signed and greatest < 2**stored)):
         return raw
     words = raw.astype(np.int64) & (2**allocated - 1)
     if shift > 0 and stored + shift <= allocated:
@@ -109,10 +113,8 @@ def _overlay_in_pixels(header: Any) -> bool:
     return any(number(header[tag].value) > 0 for tag in OVERLAY_BIT_POSITIONS if tag in header)
 
 
-def _single_channel(raw: NDArray[Any], kind: str) -> NDArray[Any]:
-    """Raw pixels [H, W] or [H, W, 3] of a photometric interpretation as [H, W]."""
-    if raw.ndim == 2 and kind in ("MONOCHROME1", "MONOCHROME2"):
-        return raw
+def _luminance(raw: NDArray[Any], kind: str) -> Values:
+    """The luminance [H, W] of a colour image's pixels [H, W, 3], which are of a photometric interpretation."""
     if raw.ndim == 3 and raw.shape[2] == 3 and kind in ("RGB", "YBR_RCT", "YBR_ICT"):
         # The JPEG 2000 decoder has already undone the reversible and the irreversible colour transform.
         luminance: Values = raw.astype(np.float64) @ LUMINANCE
