@@ -9,20 +9,16 @@ from __future__ import annotations
 import contextlib
 import csv
 import logging
-import multiprocessing
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
-from PIL import Image
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
@@ -31,12 +27,13 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from core.bench.decoding import decoded, shrunk
 from core.bench.mutants import dicom, picture
 from core.config import TrialConfig
 from core.data.build import build
-from core.data.packing import CHUNK, start_worker
+from core.data.packing import at_once
 from core.data.readers.folder import FolderConfig
-from core.workers import cores
+from core.workers import cores, process_pool
 
 # Height and width of the films, px.
 FILMS = ((2500, 2048), (512, 512))
@@ -71,8 +68,10 @@ def bench_build(config: TrialConfig, repeats: int) -> list[dict[str, Any]]:
         for name, encode in FORMATS.items():
             with tempfile.TemporaryDirectory() as folder, without_warnings():
                 contents = [encode(film) for film in films]
-                table = write_files(Path(folder), contents, enough(contents[0], Path(folder)) * cores())
-                rows.append({"files": name, "film": f"{shape[0]} x {shape[1]}", **compare(config, table, repeats)})
+                seconds = decoding_seconds(contents[0], Path(folder))
+                table = write_files(Path(folder), contents, enough(seconds) * cores())
+                row = compare(config, table, at_once(1, seconds), repeats)
+                rows.append({"files": name, "film": f"{shape[0]} x {shape[1]}", **row})
     return rows
 
 
@@ -88,12 +87,17 @@ def without_warnings() -> Iterator[None]:
         log.setLevel(before)
 
 
-def enough(content: bytes, folder: Path) -> int:
-    """How many files like this one a process decodes in a round."""
+def decoding_seconds(content: bytes, folder: Path) -> float:
+    """Seconds that a process takes to decode a file like this one."""
     path = folder / "one"
     path.write_bytes(content)
     seconds = min(timed(lambda: decoded(path)) for _ in range(3))
     path.unlink()
+    return seconds
+
+
+def enough(seconds: float) -> int:
+    """How many files a process decodes in a round, where one takes so many seconds."""
     return int(np.clip(SECONDS / seconds, FEWEST, MOST))
 
 
@@ -121,16 +125,16 @@ def write_files(folder: Path, contents: list[bytes], count: int) -> Path:
     return folder / "films.csv"
 
 
-def compare(config: TrialConfig, table: Path, repeats: int) -> dict[str, Any]:
-    """The columns of one row."""
+def compare(config: TrialConfig, table: Path, chunk: int, repeats: int) -> dict[str, Any]:
+    """The columns of one row. chunk: files that a process decodes at once."""
     paths = sorted(table.parent.glob("*.film"))
     data = FolderConfig(csv=str(table), size=config.data.size, studies_per_shard=64)
     seconds: dict[str, list[float]] = {"decode": [], "shrink": [], "build": []}
     for _ in range(repeats):
-        seconds["decode"].append(timed(lambda: over_processes(decoded, paths)))
+        seconds["decode"].append(timed(lambda: over_processes(decoded, paths, chunk)))
         with tempfile.TemporaryDirectory() as root:
             seconds["build"].append(timed(lambda root=root: build(data, Path(root))))  # type: ignore[misc]
-        seconds["shrink"].append(timed(lambda: over_processes(partial(shrunk, size=config.data.size), paths)))
+        seconds["shrink"].append(timed(lambda: over_processes(partial(shrunk, size=config.data.size), paths, chunk)))
     decode, shrink, whole = (statistics.median(seconds[way]) for way in ("decode", "shrink", "build"))
     rates = {"decoded_per_second": len(paths) / decode, "built_per_second": len(paths) / whole}
     return {"images": len(paths), **rates, "of_decoders": decode / whole, "of_decoders_and_resize": shrink / whole}
@@ -143,31 +147,8 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def over_processes(work: Callable[[Path], None], paths: list[Path]) -> None:
+def over_processes(work: Callable[[Path], None], paths: list[Path], chunk: int) -> None:
     """Do something with every file, by processes like those that build."""
-    context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(cores(), mp_context=context, initializer=start_worker) as pool:
-        for _ in pool.map(work, paths, chunksize=CHUNK):
+    with process_pool(cores(), "decodes films", "run again") as pool:
+        for _ in pool.map(work, paths, chunksize=chunk):
             pass
-
-
-def decoded(path: Path) -> None:
-    """Decode a file, and no more."""
-    as_array(path)
-
-
-def shrunk(path: Path, size: int) -> None:
-    """Decode a file and shrink it with Pillow, as a plain builder would."""
-    film = as_array(path)
-    image = Image.fromarray(film if film.dtype == np.uint8 else film.astype(np.float32))
-    image.resize((size, size), Image.Resampling.BILINEAR)
-
-
-def as_array(path: Path) -> np.ndarray:
-    """The pixels [H, W] of a file, by its library alone."""
-    with path.open("rb") as handle:
-        is_dicom = handle.read(132)[128:] == b"DICM"
-    if is_dicom:
-        return pydicom.dcmread(path).pixel_array
-    with Image.open(path) as image:
-        return np.asarray(image)

@@ -10,12 +10,11 @@ import hashlib
 import io
 import itertools
 import json
-import multiprocessing
 import tarfile
+import time
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -25,11 +24,12 @@ import numpy.lib.format as npy
 
 from core.data.pixels import Rendering, load_picture
 from core.data.types import Bytes, UnreadableImageError
-from core.errors import DataError
 from core.io import json_ready
-from core.workers import cores, die_with_parent, keep_freed_memory
+from core.workers import cores, process_pool
 
-CHUNK = 4  # studies that a process is given at once
+# How long a process is busy with the studies that it is given at once, and the most of them. To pass films of half a
+# millisecond on one by one takes as long as to decode them.
+SECONDS, MOST = 0.02, 64
 AHEAD = 4  # chunks for each process that may wait to be written
 
 
@@ -69,6 +69,14 @@ class Packed:
     notes: list[dict[str, str]] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Chunk:
+    """Studies that a process packed at once, in their order, and the seconds that it took."""
+
+    packed: list[Packed]
+    seconds: float
+
+
 def packed_studies(
     studies: Iterable[StudyPlan], rendering: Rendering, workers: int = 0
 ) -> Generator[Packed, None, None]:
@@ -77,40 +85,33 @@ def packed_studies(
     Raises DataError when a process dies.
     """
     workers, remaining = workers or cores(), iter(studies)
-    chunks = iter(lambda: list(itertools.islice(remaining, CHUNK)), list[StudyPlan]())
     if workers == 1:
-        for chunk in chunks:
-            yield from pack_studies(chunk, rendering)
+        yield from (pack_study(study, rendering) for study in remaining)
         return
-    # Not fork: threads of the caller (torch's, the loader's) would not survive it.
-    context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker) as pool:
-        waiting: deque[Future[list[Packed]]] = deque()
-        try:
-            for chunk in chunks:
-                waiting.append(pool.submit(pack_studies, chunk, rendering))
-                if len(waiting) >= AHEAD * workers:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
-        except BrokenProcessPool as error:
-            raise DataError(
-                "a process that packs shards died, perhaps for want of memory",
-                "run again: finished shards are kept; fewer workers need less memory",
-            ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    remedy = "run again: finished shards are kept; fewer workers need less memory"
+    with process_pool(workers, "packs shards", remedy) as pool:
+        waiting: deque[Future[Chunk]] = deque()
+        count = 1
+        while chunk := list(itertools.islice(remaining, count)):
+            waiting.append(pool.submit(pack_studies, chunk, rendering))
+            if len(waiting) >= AHEAD * workers:
+                done = waiting.popleft().result()
+                count = at_once(len(done.packed), done.seconds)
+                yield from done.packed
+        while waiting:
+            yield from waiting.popleft().result().packed
 
 
-def start_worker() -> None:
-    """Set up a process that decodes films."""
-    die_with_parent()
-    keep_freed_memory()
+def at_once(studies: int, seconds: float) -> int:
+    """How many studies to give to a process at once, where it packed so many of them in so many seconds."""
+    return max(1, min(MOST, int(SECONDS * studies / max(seconds, 1e-6))))
 
 
-def pack_studies(studies: Sequence[StudyPlan], rendering: Rendering) -> list[Packed]:
+def pack_studies(studies: Sequence[StudyPlan], rendering: Rendering) -> Chunk:
     """A chunk of studies, packed."""
-    return [pack_study(study, rendering) for study in studies]
+    begun = time.perf_counter()
+    packed = [pack_study(study, rendering) for study in studies]
+    return Chunk(packed, time.perf_counter() - begun)
 
 
 def pack_study(study: StudyPlan, rendering: Rendering) -> Packed:

@@ -17,7 +17,7 @@ from typing import Any
 from core.data.packing import Packed, StudyPlan
 from core.data.pixels import Rendering
 from core.errors import DataError
-from core.io import atomic_path, canonical_hash, read_json, sha256_file, write_json
+from core.io import atomic_path, canonical_hash, read_json, sha256_file, write_compact_json
 
 RECORD_SCHEMA = 5
 TAR_END = 2 * tarfile.BLOCKSIZE
@@ -77,7 +77,7 @@ def write_shard(plan: ShardPlan, folder: Path, packed: Iterator[Packed]) -> Reco
         size += tar.write(end)
         digest.update(end)
     record |= {"bytes": size, "sha256": digest.hexdigest()}
-    write_json(folder / f"{plan.name}.json", record)
+    write_compact_json(folder / f"{plan.name}.json", record)
     return record
 
 

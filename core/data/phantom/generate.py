@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -22,7 +19,7 @@ from core.errors import DataError
 from core.io import canonical_hash, read_json, write_json
 from core.progress import Progress
 from core.threads import one_thread
-from core.workers import cores, die_with_parent, keep_freed_memory
+from core.workers import cores, keep_freed_memory, process_pool
 
 VERSION = 4  # of the phantom's code: raised whenever the same settings would give other bytes
 DONE, STARTED, PARTIAL = "phantom.json", "phantom-settings.json", ".partial"
@@ -76,23 +73,9 @@ def _render_all(config: PhantomConfig, folder: Path, numbers: list[int]) -> Iter
             for number in numbers:
                 yield work(number)
         return
-    # Not fork: threads of the caller would not survive it.
-    context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_start_worker) as pool:
-        try:
-            yield from pool.map(work, numbers, chunksize=4)
-        except BrokenProcessPool as error:
-            raise DataError(
-                "a process that renders the phantom died, perhaps for want of memory",
-                "run again: finished patients are kept; fewer data.processes need less memory",
-            ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_worker() -> None:
-    die_with_parent()
-    single_process()
+    remedy = "run again: finished patients are kept; fewer data.processes need less memory"
+    with process_pool(processes, "renders the phantom", remedy, one_thread) as pool:
+        yield from pool.map(work, numbers, chunksize=4)
 
 
 def single_process() -> AbstractContextManager[None]:

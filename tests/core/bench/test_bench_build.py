@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from core.bench import build as bench
+from core.bench.decoding import as_array
 from core.compose import compose, to_trial
 from core.data.build import prepare
 from core.data.readers.folder import FolderConfig
@@ -34,7 +35,7 @@ def test_a_row_for_each_kind_of_file_and_size(monkeypatch: pytest.MonkeyPatch) -
 def test_files_of_every_format_hold_the_film_and_are_built(name: str, tmp_path: Path) -> None:
     film = bench.made_film((48, 40), 0)
     table = bench.write_files(tmp_path, [bench.FORMATS[name](film)], 4)
-    pixels = bench.as_array(tmp_path / "000003.film")
+    pixels = as_array(tmp_path / "000003.film")
     if name == "JPEG":
         assert np.abs(pixels.astype(int) - (film >> 4)).max() < 32
     else:
