@@ -5,7 +5,7 @@ Sums run in one fixed order, without reassociation: the same film gives the same
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numba
 import numpy as np
@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 
 from core.data.types import Floats, Ints
 
+if TYPE_CHECKING:
+    from core.data.resize import Line
+
 # Images that are copied side by side, and bytes of each at a time. Where an image begins, the processor does not know
 # yet what to read ahead; with several under way it always has something to read.
 ABREAST, PIECE = 6, 256
@@ -27,7 +30,6 @@ Counts = NDArray[np.int32]
 # Of n means of things that stand in a line: first [n] and count [n] say which of the things each is made of, both
 # first and first + count ascending; weights [n, k] float32, what each thing counts, k a multiple of LANES.
 Spans = tuple[Counts, Counts, Floats]
-Line = tuple[np.float32, np.float32]
 Values = NDArray[np.float64]
 
 
@@ -68,9 +70,9 @@ def shrink(stored: NDArray[Any], table: Floats | None, low: int, line: Line, row
     """Weighted means of a film [H, W]: [h, w] float32.
 
     stored: what stands for each pixel, itself the grey where there is no table, else its place in it plus `low`. line:
-    (slope, offset) where table[i] is slope * i + offset, between 0 and 1: worked out many pixels at a time, which
-    looking up is not. A slope of 0: it is no such table. rows, columns: what each of the result's is made of. Each row
-    of the film is added to all that it is part of; what is finished is shrunk across while it is in the nearest cache.
+    the table where it is one: the mean of places, cut off at its ends, is worked out many pixels at a time, which
+    looking up is not. rows, columns: what each of the result's is made of. Each row of the film is added to all that it
+    is part of; what is finished is shrunk across while it is in the nearest cache.
     """
     first, count, weights = rows
     width = stored.shape[1]
@@ -93,7 +95,7 @@ def shrink(stored: NDArray[Any], table: Floats | None, low: int, line: Line, row
             _across(sums[begin % len(sums)], columns, out[begin])
             sums[begin % len(sums)] = 0
             begin += 1
-    return out
+    return out if line.slope == 0 else out * line.slope + line.grey
 
 
 @numba.njit(nogil=True, cache=True)
@@ -105,20 +107,20 @@ def _add_row(
     weights: tuple[np.float32, np.float32],
     targets: tuple[Floats, Floats],
 ) -> None:
-    """Add the shades of a film's row [W], each times its weight, to two targets [at least W]."""
-    slope, offset = line
+    """Add a row [W] times a weight to each of two targets [at least W]: shades, or where there is a line its places."""
     first, second = targets
     if table is None:
         for x in range(len(row)):
             shade = np.float32(row[x])
             first[x] += weights[0] * shade
             second[x] += weights[1] * shade
-    elif slope != 0:
+    elif line.slope != 0:
+        least, greatest, origin = line.least, line.greatest, low + line.place
         for x in range(len(row)):
             # Places have 16 bits: of words of 64 fewer are worked out at a time.
-            shade = min(max(np.float32(np.int32(row[x] - low)) * slope + offset, np.float32(0)), np.float32(1))
-            first[x] += weights[0] * shade
-            second[x] += weights[1] * shade
+            place = min(max(np.float32(np.int32(row[x] - origin)), least), greatest)
+            first[x] += weights[0] * place
+            second[x] += weights[1] * place
     else:
         for x in range(len(row)):
             shade = table[np.uint64(row[x] - low)]

@@ -103,14 +103,13 @@ def plan_shards(manifest: pd.DataFrame, config: DataConfig) -> list[ShardPlan]:
     studies = studies_of(manifest)
     rendering = Rendering(config.size, config.resize, config.tone, config.borders)
     images: dict[str, list[ImagePlan]] = {}
-    columns = (manifest[name] for name in ("study_id", "image_id", "view", "path", "photometric"))
+    columns = (manifest[name].tolist() for name in ("study_id", "image_id", "view", "path", "photometric"))
     for study, image, view, path, photometric in zip(*columns, strict=True):
         images.setdefault(study, []).append(ImagePlan(image, view, path, photometric == "MONOCHROME1"))
     plans = []
     for split in SPLITS:
-        rows = studies[studies["split"] == split].reset_index(drop=True)
+        rows = studies[studies["split"] == split].to_dict("records")
         for number, first in enumerate(range(0, len(rows), config.studies_per_shard)):
-            part = rows.iloc[first : first + config.studies_per_shard]
             packed = tuple(
                 StudyPlan(
                     key=f"{split}-{first + place:08d}",
@@ -120,7 +119,7 @@ def plan_shards(manifest: pd.DataFrame, config: DataConfig) -> list[ShardPlan]:
                     labels={name: float(row[name]) for name in names},
                     images=tuple(images[row["study_id"]]),
                 )
-                for place, row in enumerate(part.to_dict("records"))
+                for place, row in enumerate(rows[first : first + config.studies_per_shard])
             )
             plans.append(ShardPlan(f"{split}-{number:06d}", split, rendering, packed))
     return plans

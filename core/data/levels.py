@@ -18,7 +18,7 @@ from core.data.types import Bools, Film, Ints
 # Entries of the largest table.
 SPAN = 1 << 16
 # Every so many rows and columns a pixel is looked at before all are.
-STRIDE = 16
+STRIDE = 64
 
 Values = NDArray[np.float64]
 

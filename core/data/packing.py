@@ -29,8 +29,8 @@ from core.workers import cores, process_pool
 
 # How long a process is busy with the studies that it is given at once, and the most of them. To pass films of half a
 # millisecond on one by one takes as long as to decode them.
-SECONDS, MOST = 0.02, 64
-AHEAD = 4  # chunks for each process that may wait to be written
+SECONDS, MOST = 0.05, 64
+AHEAD = 3  # chunks for each process that may wait to be written
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from core.data.types import Film, Floats, Shades, white
 
 if TYPE_CHECKING:
-    from core.data.compiled import Line, Spans
+    from core.data.compiled import Spans
 
 # Of white: a four thousandth of a byte's step.
 NEAR = 1e-6
-NO_LINE = (np.float32(0), np.float32(0))
+
+
+class Line(NamedTuple):
+    """A table that is straight between two ends: table[place + i] is grey + slope * i, for i within least and greatest.
+
+    What lies beyond an end is as dark or as bright as that. A slope of 0: no such table.
+    """
+
+    place: int
+    grey: np.float32
+    slope: np.float32
+    least: np.float32
+    greatest: np.float32
+
+
+NO_LINE = Line(0, *[np.float32(0)] * 4)
 
 
 def resized(film: Film, shape: tuple[int, int], box: tuple[float, float, float, float]) -> Shades:
@@ -36,18 +51,18 @@ def resized(film: Film, shape: tuple[int, int], box: tuple[float, float, float, 
 
 
 def straight(table: Floats) -> Line:
-    """(slope, offset) of a table [n] that is slope * i + offset between 0 and 1 to within `NEAR`, as windows are.
-
-    A slope of 0 where it is not.
-    """
+    """A table [n] as a line between 0 and 1, as windows are to within `NEAR`; `NO_LINE` where it is none."""
     between = np.flatnonzero((table > 0) & (table < 1))
     if len(between) < 2:
         return NO_LINE
     first, last = (int(place) for place in between[[0, -1]])
-    slope = (table[last] - table[first]) / np.float32(last - first)
-    offset = table[first] - slope * np.float32(first)
-    drawn = np.clip(np.arange(len(table), dtype=np.float32) * slope + offset, 0, 1)
-    return (slope, offset) if np.abs(drawn - table).max() < NEAR else NO_LINE
+    grey, slope = table[first], (table[last] - table[first]) / np.float32(last - first)
+    if slope == 0:
+        return NO_LINE
+    line = Line(first, grey, slope, *sorted([-grey / slope, (1 - grey) / slope]))
+    places = np.arange(-first, len(table) - first, dtype=np.float32)
+    drawn = np.clip(places, line.least, line.greatest) * slope + grey
+    return line if np.abs(drawn - table).max() < NEAR else NO_LINE
 
 
 @lru_cache(maxsize=64)
