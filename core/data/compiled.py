@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Images that are copied side by side, and bytes of each at a time. Where an image begins, the processor does not know
 # yet what to read ahead; with several under way it always has something to read.
-ABREAST, PIECE = 6, 256
+ABREAST, PIECE = 7, 256
 # Sums side by side that a mean across is made of.
 LANES = 8
 
@@ -177,21 +177,26 @@ def _across(line: Floats, columns: Spans, out: Floats) -> None:
 
 
 @numba.njit(nogil=True, cache=True)
-def gather(sources: Ints, target: int, size: int) -> None:
-    """Copy `size` bytes from each of the addresses `sources` [N], one behind the other, to the address `target`.
+def gather(sources: Ints, target: NDArray[np.uint8]) -> bool:
+    """Copy images from addresses `sources` [N] to `target` [N, H, W]. False, and none copied, where one of them is 0.
 
     Without the GIL: while a page comes from the disk, other threads run.
     """
+    for source in sources:
+        if source == 0:
+            return False
+    size, begin = target.shape[1] * target.shape[2], target.ctypes.data
     whole = size // PIECE * PIECE
     groups = -(-len(sources) // ABREAST)
     for group in range(groups):
         # All of about the same size: a last one of a single image would be slow.
         first, last = group * len(sources) // groups, (group + 1) * len(sources) // groups
-        for begin in range(0, whole, PIECE):
+        for place in range(0, whole, PIECE):
             for k in range(first, last):
-                _copy(target + k * size + begin, sources[k] + begin, PIECE)  # type: ignore[call-arg]
+                _copy(begin + k * size + place, sources[k] + place, PIECE)  # type: ignore[call-arg]
         for k in range(first, last):
-            _copy(target + k * size + whole, sources[k] + whole, size - whole)  # type: ignore[call-arg]
+            _copy(begin + k * size + whole, sources[k] + whole, size - whole)  # type: ignore[call-arg]
+    return True
 
 
 @numba.njit(nogil=True, cache=True)

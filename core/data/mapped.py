@@ -54,12 +54,10 @@ class ShardPixels:
         from core.data.compiled import gather
 
         pixels = _apart(len(rows), self.size)
-        addresses = self._addresses[rows]
-        if not addresses.all():
-            for number in set(self.shard[rows[addresses == 0]].tolist()):
+        if not gather(self._addresses[rows], pixels):
+            for number in set(self.shard[rows[self._addresses[rows] == 0]].tolist()):
                 self._map(number)
-            addresses = self._addresses[rows]
-        gather(addresses, pixels.ctypes.data, self.size * self.size)
+            gather(self._addresses[rows], pixels)
         return pixels
 
     def _map(self, number: int) -> None:
