@@ -1,6 +1,6 @@
 """What building costs beyond the decoders: a data set built beside its files only decoded, by as many processes.
 
-The files are made: films as large as detectors have them and small ones, in the formats that films come in. Ways take
+The files are made: films as large as detectors have them and smaller ones, in the formats that films come in. Ways take
 turns within one run, so that their ratio may be believed; how fast any of them is hangs on the machine.
 """
 
@@ -35,8 +35,8 @@ from core.data.packing import at_once
 from core.data.readers.folder import FolderConfig
 from core.workers import cores, process_pool
 
-# Height and width of the films, px.
-FILMS = ((2500, 2048), (512, 512))
+# Height and width of the films, px: as detectors have them, as NIH's, RSNA's and SIIM's were made, and small ones.
+FILMS = ((2500, 2048), (1024, 1024), (512, 512))
 # So long a process decodes in a round, by as many files as that takes: starting the processes is little beside it.
 SECONDS, FEWEST, MOST = 12.0, 8, 20_000
 DISTINCT = 3  # films; the other files are links to these

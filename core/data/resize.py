@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from core.data.types import Film, Floats, Shades, white
+from core.data.types import Film, Floats, Shades
 
 if TYPE_CHECKING:
     from core.data.compiled import Spans
@@ -45,9 +45,9 @@ def resized(film: Film, shape: tuple[int, int], box: tuple[float, float, float, 
     line = NO_LINE if film.table is None else straight(film.table)
     shown = shrink(np.ascontiguousarray(film.stored), film.table, film.low, line, rows, columns)
     if film.table is None and film.stored.dtype == np.uint8:
-        shown = np.rint(shown).astype(np.uint8)
+        return np.rint(shown).astype(np.uint8)
     # Weights add up to 1 but for rounding.
-    return np.clip(shown, 0, white(shown))
+    return np.clip(shown, 0, 1)
 
 
 def straight(table: Floats) -> Line:
