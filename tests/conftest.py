@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import core.workers
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 # Here, since it has no effect once anything has started the one fork server, as building a phantom does. To import
@@ -25,6 +27,8 @@ PRELOAD = (
     "tests.warm",
 )
 multiprocessing.get_context("forkserver").set_forkserver_preload(list(PRELOAD))
+# And where a pool of the project's own starts the server.
+core.workers.PRELOAD += PRELOAD
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,8 @@ Sums run in one fixed order, without reassociation: the same film gives the same
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numba
 import numpy as np
@@ -26,6 +27,7 @@ ABREAST, PIECE = 7, 256
 # Sums side by side that a mean across is made of.
 LANES = 8
 
+F = TypeVar("F", bound=Callable[..., Any])
 Counts = NDArray[np.int32]
 # Of n means of things that stand in a line: first [n] and count [n] say which of the things each is made of, both
 # first and first + count ascending; weights [n, k] float32, what each thing counts, k a multiple of LANES.
@@ -33,7 +35,18 @@ Spans = tuple[Counts, Counts, Floats]
 Values = NDArray[np.float64]
 
 
-@numba.njit(nogil=True, cache=True)
+def native(function: F) -> F:
+    """A function compiled at its first call, without the GIL; its machine code is kept where a folder can be written.
+
+    Where none can, as in a container without a home, every process compiles anew.
+    """
+    try:
+        return cast(F, numba.njit(nogil=True, cache=True)(function))
+    except RuntimeError:
+        return cast(F, numba.njit(nogil=True)(function))
+
+
+@native
 def histogram(pixels: NDArray[Any], low: int, size: int) -> Ints:
     """How often each of low, ..., low + size - 1 stands in integers [H, W], of which none is outside: [size] int64.
 
@@ -52,7 +65,7 @@ def histogram(pixels: NDArray[Any], low: int, size: int) -> Ints:
     return counts.sum(axis=0)
 
 
-@numba.njit(nogil=True, cache=True)
+@native
 def extremes(pixels: NDArray[Any]) -> tuple[int, int]:
     """The least and the greatest of integers [H, W] in one pass. Raises ValueError where there are none."""
     if pixels.size == 0:
@@ -65,7 +78,7 @@ def extremes(pixels: NDArray[Any]) -> tuple[int, int]:
     return low, high
 
 
-@numba.njit(nogil=True, cache=True)
+@native
 def shrink(stored: NDArray[Any], table: Floats | None, low: int, line: Line, rows: Spans, columns: Spans) -> Floats:
     """Weighted means of a film [H, W]: [h, w] float32.
 
@@ -98,7 +111,7 @@ def shrink(stored: NDArray[Any], table: Floats | None, low: int, line: Line, row
     return out if line.slope == 0 else out * line.slope + line.grey
 
 
-@numba.njit(nogil=True, cache=True)
+@native
 def _add_row(
     row: NDArray[Any],
     table: Floats | None,
@@ -128,7 +141,7 @@ def _add_row(
             second[x] += weights[1] * shade
 
 
-@numba.njit(nogil=True, cache=True)
+@native
 def moments(
     stored: NDArray[Any], table: NDArray[Any] | None, low: int, step: tuple[int, int], boxes: Ints
 ) -> tuple[float, float, Values]:
@@ -155,7 +168,7 @@ def moments(
     return second / shades.size, third / shades.size, means
 
 
-@numba.njit(nogil=True, cache=True)
+@native
 def open_at_once(first: Counts, count: Counts) -> int:
     """The most spans that share a place."""
     most, begin = 1, 0
@@ -166,7 +179,7 @@ def open_at_once(first: Counts, count: Counts) -> int:
     return most
 
 
-@numba.njit(nogil=True, cache=True)
+@native
 def _across(line: Floats, columns: Spans, out: Floats) -> None:
     """Weighted means of a line [W + k], of which the last k are 0: out [w]."""
     first, _, weights = columns
@@ -176,7 +189,7 @@ def _across(line: Floats, columns: Spans, out: Floats) -> None:
         out[j] = _inner(begin, weights.ctypes.data + j * step, blocks)  # type: ignore[call-arg]
 
 
-@numba.njit(nogil=True, cache=True)
+@native
 def gather(sources: Ints, target: NDArray[np.uint8]) -> bool:
     """Copy images from addresses `sources` [N] to `target` [N, H, W]. False, and none copied, where one of them is 0.
 
@@ -199,7 +212,7 @@ def gather(sources: Ints, target: NDArray[np.uint8]) -> bool:
     return True
 
 
-@numba.njit(nogil=True, cache=True)
+@native
 def alike(
     rows: Ints,
     bits: NDArray[np.uint64],
@@ -230,7 +243,7 @@ def alike(
     return found
 
 
-@numba.njit(nogil=True, cache=True)
+@native
 def _product(a: NDArray[np.int8], b: NDArray[np.int8]) -> int:
     """Inner product of two vectors [D], D at most 2^17."""
     total = np.int32(0)

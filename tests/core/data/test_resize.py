@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.stats import moment
 
-from core.data.compiled import histogram
+from core.data.compiled import extremes, histogram, moments
 from core.data.pixels import values
 from core.data.resize import NO_LINE, resized, straight
 from core.data.types import Film
@@ -105,6 +109,32 @@ def test_histogram(width: int) -> None:
     np.testing.assert_array_equal(histogram(pixels, -7, 40), np.bincount(pixels.ravel() + 7, minlength=40))
 
 
+@pytest.mark.parametrize("kind", ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"])
+def test_extremes(kind: str) -> None:
+    ends = np.iinfo(kind)
+    pixels = RANDOM.integers(ends.min // 2, ends.max // 2, (31, 47), dtype=kind)
+    assert extremes(pixels) == (pixels.min(), pixels.max())
+    pixels[-1, -1], pixels[0, -1] = ends.min, ends.max
+    assert extremes(pixels) == (ends.min, ends.max)
+    assert extremes(pixels[::2, ::-3]) == (pixels[::2, ::-3].min(), pixels[::2, ::-3].max())
+    with pytest.raises(ValueError, match="no pixels"):
+        extremes(pixels[:0])
+
+
+@pytest.mark.parametrize("step", [(1, 1), (3, 2), (40, 50)])
+def test_moments(step: tuple[int, int]) -> None:
+    table = RANDOM.random(30, dtype=np.float32)
+    stored = RANDOM.integers(-7, 23, (31, 47))
+    height, width = -(-31 // step[0]), -(-47 // step[1])
+    boxes = np.array([[0, height, 0, width], [0, 1, 0, 1], [height // 2, height, width // 3, width]])
+    for film, looked_up in ((Film(stored, table, -7), table), (Film(table[stored + 7]), None)):
+        few = table[stored + 7][:: step[0], :: step[1]].astype(np.float64)
+        variance, third, means = moments(film.stored, looked_up, film.low, step, boxes)
+        assert variance == pytest.approx(moment(few, 2, axis=None), abs=1e-12)
+        assert third == pytest.approx(moment(few, 3, axis=None), abs=1e-12)
+        np.testing.assert_allclose(means, [few[a:b, c:d].mean() for a, b, c, d in boxes])
+
+
 @pytest.mark.parametrize(("mode", "kind"), [("L", "u1"), ("I;16", "<u2"), ("I;16B", ">u2"), ("I", "i4"), ("F", "f4")])
 def test_pictures_are_read_where_they_lie(mode: str, kind: str) -> None:
     pixels = (RANDOM.random((23, 31)) * (255 if kind == "u1" else 65_535)).astype(kind)
@@ -116,3 +146,20 @@ def test_pictures_are_read_where_they_lie(mode: str, kind: str) -> None:
 def test_a_picture_that_lies_in_several_pieces() -> None:
     pixels = RANDOM.integers(0, 256, (4100, 4200), dtype=np.uint8)
     np.testing.assert_array_equal(values(Image.fromarray(pixels).copy()), pixels)
+
+
+NOWHERE = """
+import numba.core.caching as caching
+caching.CacheImpl._locator_classes = []
+import subprocess
+import sys
+
+import numpy as np
+from core.data.compiled import extremes
+print(extremes(np.arange(6, dtype=np.uint16).reshape(2, 3)))
+"""
+
+
+def test_where_no_machine_code_can_be_kept_it_is_compiled_anew() -> None:
+    found = subprocess.run([sys.executable, "-c", NOWHERE], capture_output=True, text=True, check=True)
+    assert found.stdout == "(0, 5)\n"
