@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from core.data.types import Bools, Ints
+from core.native import native
 
 Counts = NDArray[np.uint8]
 Sums = NDArray[Any]
@@ -17,7 +17,7 @@ Places = NDArray[np.int32]
 DIGIT = 11
 
 
-@numba.njit(nogil=True, cache=True)
+@native
 def count(places: Ints, ends: Ints, units: Counts, blocks: Counts, below: Sums, counted: Sums) -> None:
     """Fill `counted` [blocks, width] with twice the pairs ranked right; see `analysis.counting`.
 
@@ -62,7 +62,7 @@ def count(places: Ints, ends: Ints, units: Counts, blocks: Counts, below: Sums, 
                     first += 1
 
 
-@numba.njit(nogil=True, cache=True)
+@native
 def ordered(bits: Bits) -> Places:
     """The places of floats [n] from the lowest to the highest, equal ones as they stand, -0 before 0. bits: theirs, as
     unsigned integers. By radix: eleven bits at a time, from the lowest on.
@@ -95,7 +95,7 @@ def ordered(bits: Bits) -> Places:
     return order
 
 
-@numba.njit(nogil=True, cache=True)
+@native
 def lay_out(
     order: Places, scores: Sums, is_positive: Bools, places: Ints, laid: Ints, ends: Ints, units: Counts
 ) -> tuple[int, int]:
@@ -139,7 +139,7 @@ def lay_out(
     return steps, runs
 
 
-@numba.njit(nogil=True, cache=True)
+@native
 def add_placements(order: Places, scores: Sums, is_positive: Bools, placed: Sums) -> None:
     """Add to `placed` [n] each study's placement: of a positive the share of negatives that score lower, of a negative
     the share of positives that score higher, an equal one counting half.
@@ -163,7 +163,7 @@ def add_placements(order: Places, scores: Sums, is_positive: Bools, placed: Sums
         ups, downs, first = ups + tied, downs + last - first - tied, last
 
 
-@numba.njit(nogil=True, cache=True)
+@native
 def fill_bins(truth: Sums, probability: Sums, count: Sums, predicted: Sums, positive: Sums) -> None:
     """Add to bins of equal width over [0, 1] how many studies fall in each, their probabilities and their truths.
 

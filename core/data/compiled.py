@@ -5,10 +5,8 @@ Sums run in one fixed order, without reassociation: the same film gives the same
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -17,6 +15,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from core.data.types import Floats, Ints
+from core.native import native
 
 if TYPE_CHECKING:
     from core.data.resize import Line
@@ -27,23 +26,11 @@ ABREAST, PIECE = 7, 256
 # Sums side by side that a mean across is made of.
 LANES = 8
 
-F = TypeVar("F", bound=Callable[..., Any])
 Counts = NDArray[np.int32]
 # Of n means of things that stand in a line: first [n] and count [n] say which of the things each is made of, both
 # first and first + count ascending; weights [n, k] float32, what each thing counts, k a multiple of LANES.
 Spans = tuple[Counts, Counts, Floats]
 Values = NDArray[np.float64]
-
-
-def native(function: F) -> F:
-    """A function compiled at its first call, without the GIL; its machine code is kept where a folder can be written.
-
-    Where none can, as in a container without a home, every process compiles anew.
-    """
-    try:
-        return cast(F, numba.njit(nogil=True, cache=True)(function))
-    except RuntimeError:
-        return cast(F, numba.njit(nogil=True)(function))
 
 
 @native

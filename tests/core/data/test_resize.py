@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -146,20 +143,3 @@ def test_pictures_are_read_where_they_lie(mode: str, kind: str) -> None:
 def test_a_picture_that_lies_in_several_pieces() -> None:
     pixels = RANDOM.integers(0, 256, (4100, 4200), dtype=np.uint8)
     np.testing.assert_array_equal(values(Image.fromarray(pixels).copy()), pixels)
-
-
-NOWHERE = """
-import numba.core.caching as caching
-caching.CacheImpl._locator_classes = []
-import subprocess
-import sys
-
-import numpy as np
-from core.data.compiled import extremes
-print(extremes(np.arange(6, dtype=np.uint16).reshape(2, 3)))
-"""
-
-
-def test_where_no_machine_code_can_be_kept_it_is_compiled_anew() -> None:
-    found = subprocess.run([sys.executable, "-c", NOWHERE], capture_output=True, text=True, check=True)
-    assert found.stdout == "(0, 5)\n"
