@@ -215,6 +215,15 @@ def test_a_colour_capture_becomes_its_luminance(tmp_path: Path) -> None:
     np.testing.assert_allclose(read(dataset, tmp_path), [[0.299, 0.587, 0.114, 1]], atol=1e-6)
 
 
+@pytest.mark.parametrize("high_bit", [7, 11, 15])
+def test_a_colour_capture_uses_the_bits_that_are_stored(high_bit: int, tmp_path: Path) -> None:
+    pixels = np.array([[[255, 0, 0], [0, 255, 0], [51, 51, 51]]], dtype="<u2") << (high_bit - 7)
+    dataset = film(np.zeros((1, 3), dtype=int), 12, BitsStored=8, HighBit=high_bit)
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PlanarConfiguration = 3, "RGB", 0
+    dataset.PixelData = pixels.tobytes()
+    np.testing.assert_allclose(read(dataset, tmp_path), [[0.299, 0.587, 0.2]], atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

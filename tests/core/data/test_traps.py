@@ -17,7 +17,7 @@ from core.data.borders import without_borders
 from core.data.grey import mimic_cxr_jpg
 from core.data.levels import Levels
 from core.data.pixels import Rendering, load_picture, read_film
-from core.data.polarity import looks_inverted
+from core.data.polarity import looks_inverted, polarity
 from core.data.types import Film, UnreadableImageError
 from tests.core.data.test_dicom import RAMP, film, read, save
 
@@ -189,6 +189,10 @@ def test_noise_and_blanks_have_no_polarity() -> None:
     assert not looks_inverted(Film(noise))
     assert not looks_inverted(Film(np.ones((64, 64), dtype=np.float32)))
     assert not looks_inverted(Film(np.zeros((3, 1), dtype=np.float32)))
+    speck = np.zeros((64, 64), dtype=np.uint8)
+    speck[:2, :2] = 1
+    for blank in (Film(speck), Film(255 - speck), Film((speck / 255).astype(np.float32))):
+        assert polarity(blank) == 0
 
 
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless])
