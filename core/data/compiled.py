@@ -14,6 +14,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from core.data.levels import Values
 from core.data.types import Floats, Ints
 from core.native import native
 
@@ -30,7 +31,6 @@ Counts = NDArray[np.int32]
 # Of n means of things that stand in a line: first [n] and count [n] say which of the things each is made of, both
 # first and first + count ascending; weights [n, k] float32, what each thing counts, k a multiple of LANES.
 Spans = tuple[Counts, Counts, Floats]
-Values = NDArray[np.float64]
 
 
 @native
